@@ -1,0 +1,197 @@
+"""The one way from a photo to detections: letterbox, network, threshold, suppression, back to photo pixels.
+
+Torch, ONNX Runtime and OpenVINO are engines behind it; this file imports none of them.
+Notation: B photos, A candidate boxes (cells of all output levels), K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from herder.boxes import FloatArray, Letterbox, nms
+from herder.detections import Detections
+from herder.errors import ConfigError, DataError
+from herder.images import image_to_array, read_image
+from herder.spec import ModelSpec
+
+Photo = str | Path | NDArray[np.uint8] | Image.Image
+"""A file, an RGB array (H, W, 3) uint8, or a PIL image."""
+
+STRIDE = 32
+"""Canvas sides are multiples of the coarsest stride."""
+
+CANDIDATES = 2000
+"""At most so many of the best candidates of a photo go into suppression."""
+
+
+class Engine(Protocol):
+    """Something that runs a network."""
+
+    spec: ModelSpec
+
+    @property
+    def needs_nms(self) -> bool:
+        """False where the network suppresses duplicates itself (one-to-one head, or NMS in the graph)."""
+
+    @property
+    def fixed_size(self) -> int | None:
+        """The only canvas side that this file takes, in pixels; None where any multiple of 32 will do."""
+
+    def predict(self, canvases: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        """Canvases (B, H, W, 3) RGB to boxes (B, A, 4) xyxy in canvas pixels and scores (B, A, K) in 0..1."""
+
+
+class Detector:
+    """A network with everything around it; ``herder.load`` makes one from a file."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model file says about itself."""
+        return self.engine.spec
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names that class ids point to."""
+        return self.engine.spec.class_names
+
+    @overload
+    def detect(
+        self,
+        photos: Photo,
+        *,
+        score: float | None = ...,
+        iou: float | None = ...,
+        size: int | None = ...,
+        limit: int | None = ...,
+        batch: int = ...,
+    ) -> Detections: ...
+
+    @overload
+    def detect(
+        self,
+        photos: Sequence[Photo],
+        *,
+        score: float | None = ...,
+        iou: float | None = ...,
+        size: int | None = ...,
+        limit: int | None = ...,
+        batch: int = ...,
+    ) -> list[Detections]: ...
+
+    def detect(
+        self,
+        photos: Photo | Sequence[Photo],
+        *,
+        score: float | None = None,
+        iou: float | None = None,
+        size: int | None = None,
+        limit: int | None = None,
+        batch: int = 8,
+    ) -> Detections | list[Detections]:
+        """Find the animals: Detections for one photo, a list of them for a sequence.
+
+        Detections under ``score`` are dropped, overlaps above ``iou`` suppressed, at most ``limit`` kept a photo; ``size``
+        is the longest side in pixels the network sees. What is None comes from the model's spec.
+        Raises DataError for a photo that cannot be read, ConfigError for a size that is not a multiple of 32.
+        """
+        if isinstance(photos, (str, Path, np.ndarray, Image.Image)):
+            return next(self.stream([photos], score=score, iou=iou, size=size, limit=limit))
+        return list(self.stream(photos, score=score, iou=iou, size=size, limit=limit, batch=batch))
+
+    def stream(
+        self,
+        photos: Iterable[Photo],
+        *,
+        score: float | None = None,
+        iou: float | None = None,
+        size: int | None = None,
+        limit: int | None = None,
+        batch: int = 1,
+    ) -> Iterator[Detections]:
+        """Like ``detect`` on any iterable, holding only ``batch`` photos in memory at a time."""
+        size = self._checked_size(size)
+        score = self.spec.score_threshold if score is None else score
+        iou = self.spec.nms_iou if iou is None else iou
+        limit = self.spec.max_detections if limit is None else limit
+        waiting: list[NDArray[np.uint8]] = []
+        for photo in photos:
+            waiting.append(as_rgb(photo))
+            if len(waiting) >= batch:
+                yield from self._detect_batch(waiting, score, iou, size, limit)
+                waiting = []
+        if waiting:
+            yield from self._detect_batch(waiting, score, iou, size, limit)
+
+    def _checked_size(self, size: int | None) -> int:
+        fixed = self.engine.fixed_size
+        size = size or fixed or self.spec.input_size
+        if size < STRIDE or size % STRIDE:
+            near = max(STRIDE, round(size / STRIDE) * STRIDE)
+            raise ConfigError(f"image size {size} is not a multiple of {STRIDE}", hint=f"use {near}")
+        if fixed and size != fixed:
+            raise ConfigError(
+                f"image size {size}, but this file was exported for {fixed} pixels only",
+                hint=f"use {fixed}, or export with dynamic size",
+            )
+        return size
+
+    def _detect_batch(
+        self, photos: list[NDArray[np.uint8]], score: float, iou: float, size: int, limit: int
+    ) -> Iterator[Detections]:
+        stride = None if self.engine.fixed_size else STRIDE
+        fits = [Letterbox.fit(photo.shape[1], photo.shape[0], size, stride) for photo in photos]
+        found: dict[int, Detections] = {}
+        # Photos that share a canvas share a batch: no photo pays for another's padding, and each one's
+        # result is the same whether it comes alone or in company.
+        for shape in dict.fromkeys((fit.canvas_height, fit.canvas_width) for fit in fits):
+            same = [i for i, fit in enumerate(fits) if (fit.canvas_height, fit.canvas_width) == shape]
+            canvases = np.stack([fits[i].apply(photos[i]) for i in same])  # (b, H, W, 3)
+            boxes, scores = self.engine.predict(canvases)
+            for row, i in enumerate(same):
+                picked = select(boxes[row], scores[row], score, iou if self.engine.needs_nms else None, limit)
+                found[i] = Detections(fits[i].inverse(picked.boxes), picked.scores, picked.classes, self.class_names)
+        for i in range(len(photos)):
+            yield found[i]
+
+
+def select(boxes: FloatArray, scores: FloatArray, score: float, iou: float | None, limit: int) -> Detections:
+    """From one photo's candidates, boxes (A, 4) and scores (A, K), keep those that count, best first.
+
+    A candidate counts once for each class whose score reaches ``score``; ``iou`` None skips suppression.
+    """
+    rows, classes = np.nonzero(scores >= score)
+    values = scores[rows, classes]
+    if len(values) > CANDIDATES:
+        best = np.argsort(-values, kind="stable")[:CANDIDATES]
+        rows, classes, values = rows[best], classes[best], values[best]
+    if iou is None:
+        kept = np.argsort(-values, kind="stable")[:limit]
+    else:
+        kept = nms(boxes[rows], values, classes, iou, limit)
+    return Detections(boxes[rows[kept]], values[kept], classes[kept])
+
+
+def as_rgb(photo: Photo) -> NDArray[np.uint8]:
+    """Any kind of photo as an upright RGB array (H, W, 3) uint8.
+
+    Raises DataError for a file that cannot be read or an array of another shape or dtype.
+    """
+    if isinstance(photo, (str, Path)):
+        return read_image(Path(photo))
+    if isinstance(photo, Image.Image):
+        return image_to_array(photo)
+    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or photo.size == 0:
+        raise DataError(
+            f"photo array: found shape {photo.shape} of {photo.dtype}, wanted (height, width, 3) of uint8",
+            hint="pass RGB; an OpenCV picture is BGR: photo[..., ::-1]",
+        )
+    return photo

@@ -1,0 +1,171 @@
+"""What a model file says about itself: everything that is needed to rebuild the network and to use it rightly.
+
+The spec travels as JSON in the metadata of a safetensors or ONNX file. It imports no torch, so that an engine without
+torch can read it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from herder.errors import ModelFileError
+
+SPEC_VERSION = 1
+"""Raised when a reader of the old version would misread the new one."""
+
+METADATA_KEY = "herder_spec"
+"""The metadata entry of a safetensors or ONNX file that holds the spec."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The network, as numbers: two models with the same architecture have the same tensors."""
+
+    family: str
+    """``herder`` or ``yolox``."""
+    stem: str
+    """``conv`` (3 x 3, stride 2) or ``focus`` (space to depth, then 3 x 3: YOLOX)."""
+    widths: tuple[int, ...]
+    """Channels after the stem and after each of the four stages; stage i has stride 2 ** (i + 1)."""
+    depths: tuple[int, ...]
+    """Bottlenecks in each of the four stages."""
+    neck_depth: int
+    """Bottlenecks in each block of the neck."""
+    neck: str = "pan"
+    """``pan`` (FPN down, PAN up) or ``fpn`` (down only: cheaper)."""
+    neck_width: int = 0
+    """Channels of every neck level where positive; 0 keeps each backbone level's own (YOLOX)."""
+    head_width: int = 64
+    """Channels of the decoupled head's branches."""
+    head_depth: int = 2
+    """3 x 3 convolutions in each branch of the head."""
+    depthwise: bool = False
+    """Depthwise separable in place of full 3 x 3 convolutions in backbone, neck and head."""
+    head_depthwise: bool = False
+    """Depthwise separable in the head alone."""
+    activation: str = "silu"
+    """``silu``, ``relu`` or ``hardswish``."""
+    attention: bool = False
+    """Squeeze-and-excitation after the last stage of the backbone."""
+    reg_max: int = 16
+    """DFL bins for each side of a box; 0 regresses centre and log size directly, as YOLOX does."""
+    objectness: bool = False
+    """An objectness output beside the classes, multiplied into their scores (YOLOX)."""
+    one_to_one: bool = False
+    """A second head trained with one-to-one assignment, whose output needs no NMS (YOLOv10)."""
+    batchnorm_eps: float = 1e-3
+    """Added to the variance; YOLOX trains with 1e-3."""
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels of the input per cell of each output level."""
+        return (8, 16, 32)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model file's description of itself.
+
+    >>> spec = ModelSpec.from_json(example_spec().to_json())
+    >>> spec.class_names, spec.input_size
+    (('alpaca',), 320)
+    """
+
+    name: str
+    """Such as ``herder-n``."""
+    architecture: Architecture
+    class_names: tuple[str, ...]
+    input_size: int = 640
+    """Longest side in pixels that the network was trained with; a multiple of 32."""
+    channel_order: str = "rgb"
+    """``rgb`` or ``bgr``: the order in which the network wants its channels."""
+    scale: float = 1 / 255
+    """Factor from 0..255 to what the network wants: 1 / 255, or 1 for YOLOX."""
+    score_threshold: float = 0.25
+    """Detections below are dropped unless the caller says otherwise; training sets the best F1's."""
+    nms_iou: float = 0.6
+    """Overlap above which the lower of two boxes of a class is dropped."""
+    max_detections: int = 300
+    dataset_fingerprint: str = ""
+    """SHA-256 over the training photos' names, sizes and boxes."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What the model reached when it was written, by the names of ``herder.evaluation``."""
+    origin: str = ""
+    """Where the starting weights came from, with their licence."""
+    herder_version: str = ""
+    spec_version: int = SPEC_VERSION
+
+    def replace(self, **changes: Any) -> ModelSpec:
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)
+
+    def to_json(self) -> str:
+        """One line of JSON, keys sorted."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str = "model spec") -> ModelSpec:
+        """Read what ``to_json`` wrote; ``source`` is named in errors.
+
+        Raises ModelFileError when the text is not a spec, was written by a newer herder, or lacks or misspells a field.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise ModelFileError(f"{source}: the spec is not JSON ({error})", hint="the file is damaged") from None
+        if not isinstance(data, dict) or "architecture" not in data:
+            raise ModelFileError(f"{source}: holds no herder model spec", hint="convert it with `herder import`")
+        version = data.get("spec_version")
+        if not isinstance(version, int) or version > SPEC_VERSION:
+            raise ModelFileError(
+                f"{source}: spec version {version!r} is newer than this herder reads ({SPEC_VERSION})",
+                hint="upgrade herder",
+            )
+        data["architecture"] = _build(Architecture, data["architecture"], f"{source}: architecture")
+        spec: ModelSpec = _build(cls, data, source)
+        _check(spec, source)
+        return spec
+
+
+def _build(cls: type, data: object, source: str) -> Any:
+    known = {f.name: f for f in fields(cls)}
+    if not isinstance(data, dict):
+        raise ModelFileError(f"{source}: found {type(data).__name__}, wanted an object", hint="the file is damaged")
+    unknown = sorted(set(data) - set(known))
+    if unknown:
+        raise ModelFileError(f"{source}: unknown fields {unknown}", hint="upgrade herder, or the file is damaged")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ModelFileError(f"{source}: {error}", hint="the file is damaged") from None
+
+
+def _check(spec: ModelSpec, source: str) -> None:
+    a = spec.architecture
+    choices = {
+        "family": (a.family, ("herder", "yolox")),
+        "stem": (a.stem, ("conv", "focus")),
+        "neck": (a.neck, ("pan", "fpn")),
+        "activation": (a.activation, ("silu", "relu", "hardswish")),
+        "channel_order": (spec.channel_order, ("rgb", "bgr")),
+    }
+    for name, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise ModelFileError(f"{source}: {name} {value!r}, wanted one of {list(allowed)}", hint="upgrade herder")
+    numbers = (*a.widths, *a.depths, a.head_width, a.head_depth, a.reg_max, spec.input_size)
+    if len(a.widths) != 5 or len(a.depths) != 4 or not all(isinstance(n, int) and 0 <= n <= 8192 for n in numbers):
+        raise ModelFileError(f"{source}: architecture out of range: {a}", hint="the file is damaged")
+    if not spec.class_names or not all(isinstance(n, str) and n for n in spec.class_names):
+        raise ModelFileError(f"{source}: class_names must be at least one name", hint="the file is damaged")
+    if spec.input_size < 32 or spec.input_size % 32:
+        raise ModelFileError(f"{source}: input_size {spec.input_size} is not a multiple of 32", hint="the file is damaged")
+
+
+def example_spec() -> ModelSpec:
+    """Return a small spec for documentation and doctests."""
+    tiny = Architecture("herder", "conv", (8, 16, 16, 32, 32), (1, 1, 1, 1), neck_depth=1, head_width=16)
+    return ModelSpec("tiny", tiny, ("alpaca",), input_size=320)
