@@ -1,0 +1,89 @@
+"""Writing files so that a reader never sees half of one, and a full disk is one clear error."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from herder.errors import ResourceError
+
+_HINTS = {
+    errno.ENOSPC: "the disk is full: free some space, or write to another disk",
+    errno.EDQUOT: "your quota on this disk is used up: free some space, or write to another disk",
+    errno.EFBIG: "the file is larger than this account may write (ulimit -f): raise the limit, or write elsewhere",
+    errno.EACCES: "you may not write here: choose another folder, or ask for the right to write",
+    errno.EPERM: "you may not write here: choose another folder, or ask for the right to write",
+    errno.EROFS: "this disk is read-only: choose another folder",
+    errno.EMFILE: "too many files are open: close some programs, or raise the limit (ulimit -n)",
+    errno.ENOENT: "a folder on the way does not exist: check the path",
+    errno.ENOTDIR: "a part of this path is a file, not a folder: choose another name",
+    errno.EISDIR: "there is a folder of this name: choose another name",
+    errno.ENAMETOOLONG: "the name is too long for this disk: choose a shorter one",
+    errno.ENOTEMPTY: "the folder is not empty: choose a new one",
+    errno.EEXIST: "there is something of this name already: choose another name",
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says while ``path`` is written into a ResourceError that names the path and what to do.
+
+    >>> with writing(Path("out.json")):
+    ...     raise OSError(errno.ENOSPC, "No space left on device")
+    Traceback (most recent call last):
+    herder.errors.ResourceError: out.json: cannot be written: No space left on device
+      what to do: the disk is full: free some space, or write to another disk
+    """
+    try:
+        yield
+    except OSError as error:
+        said = error.strerror or str(error) or type(error).__name__
+        hint = _HINTS.get(error.errno or 0, "check the disk and the path")
+        raise ResourceError(f"{path}: cannot be written: {said}", hint=hint) from error
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` all at once: after a crash there is the old file or the new one, never a part.
+
+    Missing folders are made. Raises ResourceError naming the path when the disk is full or the place may not be
+    written; what was there before then stays, and nothing is left behind.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+        part = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes private files; a result is as readable as any other file of this account.
+            part.chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
+            part.replace(path)
+            _sync_folder(path.parent)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink()
+            raise
+
+
+def _umask() -> int:
+    """The permissions that this process leaves out for new files; reading them means setting them twice."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut, where the system lets a folder be opened."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
