@@ -1,0 +1,1 @@
+"""The detector's network: blocks, families, assignment, losses, files."""
