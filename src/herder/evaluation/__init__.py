@@ -1,0 +1,6 @@
+"""How good a detector is: COCO's measures, the best threshold, pictures of where it fails, and a report."""
+
+from herder.evaluation.average_precision import evaluate_detections
+from herder.evaluation.metrics import ClassMetrics, Metrics
+
+__all__ = ["ClassMetrics", "Metrics", "evaluate_detections"]

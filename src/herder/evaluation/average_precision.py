@@ -1,0 +1,173 @@
+"""COCO's average precision and recall, computed by faster-coco-eval (https://github.com/MiXaiLL76/faster_coco_eval).
+
+The definition is https://cocodataset.org/#detection-eval: precision interpolated at 101 recalls, averaged over IoU 0.5,
+0.55, ... 0.95 and the classes. Here only the data are handed over, and the precision and recall arrays read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from herder.data.records import ImageRecord
+from herder.detections import Detections
+from herder.errors import MissingExtraError
+from herder.evaluation.matching import match
+from herder.evaluation.metrics import ClassMetrics, Metrics
+from herder.evaluation.operating_point import Curve
+from herder.evaluation.tables import DetectionTable, DoubleArray, TruthTable, detection_table, truth_table
+
+ALL, SMALL, MEDIUM, LARGE = range(4)
+"""COCO's area ranges, by their index in its arrays."""
+
+IOU_50, IOU_75 = 0, 5
+"""Indices of IoU 0.5 and 0.75 among 0.5, 0.55, ... 0.95."""
+
+
+def evaluate_detections(
+    detections: Sequence[Detections], records: Sequence[ImageRecord], class_names: Sequence[str]
+) -> Metrics:
+    """Measure the detections of each photo against its record; both sequences in the same order.
+
+    Ignore boxes count as COCO's crowds. The size of a box is its width times its height. Prints nothing.
+    Raises ValueError when the lengths differ or a class id is out of range, MissingExtraError without faster-coco-eval.
+
+    >>> from pathlib import Path
+    >>> photo = ImageRecord(Path("a.jpg"), 100, 80, [[10, 10, 50, 60]], [0])
+    >>> metrics = evaluate_detections([Detections([[10, 10, 50, 50]], [0.9], [0])], [photo], ["alpaca"])
+    >>> metrics.map50, round(metrics.map50_95, 3), metrics.f1, round(metrics.threshold, 2)
+    (1.0, 0.7, 1.0, 0.9)
+    """
+    if len(detections) != len(records):
+        raise ValueError(f"detections of {len(detections)} photos do not match {len(records)} records")
+    return evaluate_tables(truth_table(records), detection_table(detections), len(records), class_names)
+
+
+def evaluate_tables(truth: TruthTable, found: DetectionTable, photos: int, class_names: Sequence[str]) -> Metrics:
+    """Like ``evaluate_detections``, from flat tables. Raises ValueError for a class id out of range."""
+    for classes in (truth.classes, found.classes):
+        if len(classes) and not 0 <= classes.min() <= classes.max() < len(class_names):
+            raise ValueError(
+                f"class ids {classes.min()} to {classes.max()} are out of range for {len(class_names)} names"
+            )
+    found = found.best()  # what COCO drops first counts nowhere
+    arrays = coco_arrays(truth, found, photos, len(class_names))
+    curve, class_curves = precision_recall_curves(truth, found, len(class_names))
+    point = curve.best()
+    per_class = []
+    for index, name in enumerate(class_names):
+        at, own = class_curves[index].at(point.threshold), class_curves[index].best()
+        average = arrays.precision[:, :, index, ALL]  # (10, 101)
+        per_class.append(
+            ClassMetrics(
+                name,
+                class_curves[index].truths,
+                _mean(average[IOU_50]),
+                _mean(average),
+                at.precision,
+                at.recall,
+                at.f1,
+                own.threshold,
+                own.f1,
+            )
+        )
+    average = arrays.precision  # (10, 101, K, 4)
+    return Metrics(
+        map50=_mean(average[IOU_50, :, :, ALL]),
+        map50_95=_mean(average[:, :, :, ALL]),
+        map75=_mean(average[IOU_75, :, :, ALL]),
+        ap_small=_mean(average[:, :, :, SMALL]),
+        ap_medium=_mean(average[:, :, :, MEDIUM]),
+        ap_large=_mean(average[:, :, :, LARGE]),
+        ar_1=_mean(arrays.recall[:, :, 0]),
+        ar_10=_mean(arrays.recall[:, :, 1]),
+        ar_100=_mean(arrays.recall[:, :, 2]),
+        precision=point.precision,
+        recall=point.recall,
+        f1=point.f1,
+        threshold=point.threshold,
+        photos=photos,
+        truths=curve.truths,
+        per_class=tuple(per_class),
+    )
+
+
+def precision_recall_curves(truth: TruthTable, found: DetectionTable, classes: int) -> tuple[Curve, list[Curve]]:
+    """The curve of all classes counted together, and one for each class, at IoU 0.5."""
+    matches = match(truth, found)
+    counts = ~matches.ignored
+    hits = matches.hits
+    whole = Curve.of(found.scores[counts], hits[counts], int((~truth.ignore).sum()))
+    per_class = []
+    for index in range(classes):
+        rows = counts & (found.classes == index)
+        truths = int((~truth.ignore & (truth.classes == index)).sum())
+        per_class.append(Curve.of(found.scores[rows], hits[rows], truths))
+    return whole, per_class
+
+
+@dataclass(frozen=True, eq=False)
+class CocoArrays:
+    """What COCO's means are taken over; -1 where a class has no labelled box (of that size).
+
+    ``precision`` (10 IoUs, 101 recalls, K classes, 4 area ranges) at 100 detections a class and photo; ``recall``
+    (10 IoUs, K classes, 3 limits of 1, 10 and 100 detections) over all areas.
+    """
+
+    precision: DoubleArray
+    recall: DoubleArray
+
+
+def coco_arrays(truth: TruthTable, found: DetectionTable, photos: int, classes: int) -> CocoArrays:
+    """Run faster-coco-eval. Raises MissingExtraError when it is not installed."""
+    try:
+        from faster_coco_eval import COCO, COCOeval_faster
+    except ImportError:
+        raise MissingExtraError("evaluation", "train") from None
+    if photos == 0 or classes == 0 or not len(truth):
+        return CocoArrays(np.full((10, 101, classes, 4), -1.0), np.full((10, classes, 3), -1.0))
+    images = [{"id": photo} for photo in range(1, photos + 1)]
+    categories = [{"id": index} for index in range(classes)]
+    columns: dict[str, Sequence[Any]] = {
+        "image_id": (truth.photos + 1).tolist(),
+        "category_id": truth.classes.tolist(),
+        "bbox": truth.boxes.tolist(),
+        "area": truth.areas.tolist(),
+        "iscrowd": truth.ignore.astype(int).tolist(),
+    }
+    expected = _coco(COCO, images, categories, columns)
+    columns = {
+        "image_id": (found.photos + 1).tolist(),
+        "category_id": found.classes.tolist(),
+        "bbox": found.boxes.tolist(),
+        "area": (found.boxes[:, 2] * found.boxes[:, 3]).tolist(),
+        "score": found.scores.tolist(),
+    }
+    actual = _coco(COCO, images, categories, columns)
+    evaluation = COCOeval_faster(expected, actual, "bbox", print_function=_silent)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return CocoArrays(evaluation.eval["precision"][..., -1], evaluation.eval["recall"][:, :, ALL])
+
+
+def _coco(kind: Any, images: list[Any], categories: list[Any], columns: dict[str, Sequence[Any]]) -> Any:
+    rows = zip(*columns.values(), strict=True)
+    # Ids start at 1: the library takes 0 for "not matched".
+    annotations = [{"id": i, **dict(zip(columns, row, strict=True))} for i, row in enumerate(rows, start=1)]
+    dataset = kind(print_function=_silent)
+    dataset.dataset = {"images": images, "categories": categories, "annotations": annotations}
+    dataset.createIndex()
+    return dataset
+
+
+def _silent(*_: object) -> None:
+    """Print nothing."""
+
+
+def _mean(values: DoubleArray) -> float:
+    """The mean of what is defined (-1 is not); NaN where nothing is."""
+    defined = values[values > -1]
+    return float(defined.mean()) if len(defined) else float("nan")
