@@ -1,0 +1,86 @@
+"""The few functions that most people need from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from herder.errors import ConfigError, ModelFileError
+from herder.inference import Detector
+
+if TYPE_CHECKING:
+    from herder.edge.export import ExportResult
+    from herder.evaluation.metrics import Metrics
+    from herder.training.loop import TrainResult
+
+ENGINES = ("auto", "torch", "onnx", "openvino")
+
+
+def load(path: str | Path, *, engine: str = "auto", threads: int | None = None) -> Detector:
+    """Open a model file: ``.safetensors`` runs in torch, ``.onnx`` in ONNX Runtime or OpenVINO.
+
+    ``engine`` is ``auto``, ``torch``, ``onnx`` or ``openvino``; ``threads`` the number of CPU threads, all physical cores
+    where None. Raises ModelFileError for a file that is no herder model, ConfigError for an engine that cannot run it.
+    """
+    path = Path(path)
+    if engine not in ENGINES:
+        raise ConfigError(f"engine {engine!r} is not known", hint=f"use one of {', '.join(ENGINES)}")
+    if path.suffix == ".onnx":
+        if engine == "torch":
+            raise ConfigError(f"{path}: torch cannot run an ONNX file", hint="use --engine onnx or openvino")
+        from herder.edge.runtime import OnnxEngine, OpenVinoEngine
+
+        return Detector((OpenVinoEngine if engine == "openvino" else OnnxEngine)(path, threads=threads))
+    if path.suffix == ".safetensors":
+        if engine not in ("auto", "torch"):
+            raise ConfigError(f"{path}: {engine} cannot run a safetensors file", hint=f"`herder export {path}` first")
+        import torch
+
+        from herder.model.engine import TorchEngine
+        from herder.model.files import load_model
+
+        if threads:
+            torch.set_num_threads(threads)
+        return Detector(TorchEngine(load_model(path)))
+    if not path.exists():
+        raise ModelFileError(f"{path}: no such file", hint="check the path, or train a model first")
+    raise ModelFileError(f"{path}: unknown kind of model file {path.suffix!r}", hint="wanted .safetensors or .onnx")
+
+
+def train(
+    data: str | Path,
+    *,
+    model: str = "herder-n",
+    init: str | Path | None = None,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> TrainResult:
+    """Train a detector on a folder of labelled photos; the Python twin of ``herder train``.
+
+    ``settings`` are fields of ``herder.training.config.TrainConfig``. Returns what the run reached and where its files are.
+    """
+    from herder.cli.wiring_train import run_training
+    from herder.training.config import load_config
+
+    config = load_config(None, dict(settings or {}))
+    return run_training(Path(data), model, Path(init) if init else None, config, Path(out) if out else None)
+
+
+def evaluate(model: str | Path | Detector, data: str | Path, *, split: str = "val", size: int | None = None) -> Metrics:
+    """Measure a model on one split of a labelled folder: COCO figures, and precision and recall at the best threshold."""
+    from herder.data.formats import read_dataset
+    from herder.evaluation.average_precision import evaluate_detector
+
+    detector = model if isinstance(model, Detector) else load(model)
+    metrics, _ = evaluate_detector(detector, read_dataset(Path(data), split=split), size=size)
+    return metrics
+
+
+def export(model: str | Path, out: str | Path, *, nms: bool = False) -> ExportResult:
+    """Write a model file as ONNX (``.onnx``) and check that it gives the same detections. Raises where it does not."""
+    from herder.edge.export import export_onnx
+    from herder.model.files import load_model
+
+    network = load_model(Path(model))
+    return export_onnx(network, network.spec, Path(out), nms=nms)

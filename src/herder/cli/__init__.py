@@ -1,0 +1,74 @@
+"""The command line: the only place that ties the rooms together.
+
+Exit codes: 0 done; 2 unusable input or wrong use; 3 done, but some photos or labels were set aside.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from herder.cli.data import data_app
+from herder.cli.demo import demo_command
+from herder.cli.detect import detect_command
+from herder.cli.evaluate import evaluate_command
+from herder.cli.export import export_command
+from herder.cli.importing import import_command
+from herder.cli.train import train_command
+from herder.errors import HerderError
+
+app = typer.Typer(
+    name="herder",
+    help="Turn photos of animals into a detector you can trust, run anywhere and keep improving.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(data_app, name="data")
+app.command("demo")(demo_command)
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("detect")(detect_command)
+app.command("export")(export_command)
+app.command("import")(import_command)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from herder import __version__
+
+        typer.echo(f"herder {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True))])
+    for noisy in ("torch", "onnxscript", "onnx_ir", "matplotlib", "alembic", "mlflow"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def main() -> None:
+    """Run the command line; a HerderError becomes one message and exit code 2, Ctrl-C exit code 130."""
+    try:
+        app(prog_name="herder")
+    except HerderError as error:
+        Console(stderr=True, soft_wrap=True).print(f"herder: {error}", style="red", markup=False, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("herder: stopped")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away: nothing is left to say, and stdout must not say so at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
