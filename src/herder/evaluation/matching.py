@@ -1,8 +1,8 @@
 """Which detection hits which labelled box: the greedy matching of COCO, at one overlap.
 
-Detections are taken best score first; each takes the free labelled box it overlaps most. A detection that finds none but
-lies on an ignore box (a herd, a COCO crowd) is ignored: neither a hit nor a false alarm. Overlap with an ignore box is the
-share of the detection that lies inside it, as https://cocodataset.org/#detection-eval has it.
+Detections are taken best score first; each takes the free labelled box it overlaps most. A detection that finds none
+but lies on an ignore box (a herd, a COCO crowd) is ignored: neither a hit nor a false alarm. Overlap with an ignore box
+is the share of the detection that lies inside it, as https://cocodataset.org/#detection-eval has it.
 
 Notation: N detections, M labelled boxes, P pairs of the two that could match.
 """
@@ -97,4 +97,4 @@ def overlap(a: DoubleArray, b: DoubleArray, crowd: NDArray[np.bool_]) -> DoubleA
     intersection = np.clip(sides, 0, None).prod(axis=1)
     own = a[:, 2] * a[:, 3]
     union = np.where(crowd, own, own + b[:, 2] * b[:, 3] - intersection)
-    return np.divide(intersection, union, out=np.zeros(len(a)), where=union > 0)
+    return np.asarray(np.divide(intersection, union, out=np.zeros(len(a)), where=union > 0), np.float64)

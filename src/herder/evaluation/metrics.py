@@ -40,19 +40,19 @@ class ClassMetrics:
 class Metrics:
     """What a detector reached on labelled photos.
 
-    The AP and AR numbers are COCO's, means over the classes that have labelled boxes; NaN (COCO prints -1) where no labelled
-    box counts, overall or of that size. Precision, recall and F1 count all classes together at IoU 0.5.
+    The AP and AR numbers are COCO's, means over the classes that have labelled boxes; NaN (COCO prints -1) where no
+    labelled box counts, overall or of that size. Precision, recall and F1 count all classes together at IoU 0.5.
     """
 
     map50: float
     map50_95: float
     map75: float
     ap_small: float
-    """Of boxes up to 32 × 32 pixels."""
+    """Of boxes up to 32 x 32 pixels."""
     ap_medium: float
-    """Of boxes between 32 × 32 and 96 × 96 pixels."""
+    """Of boxes between 32 x 32 and 96 x 96 pixels."""
     ap_large: float
-    """Of boxes from 96 × 96 pixels up."""
+    """Of boxes from 96 x 96 pixels up."""
     ar_1: float
     """Recall averaged over IoU 0.5 to 0.95 with one detection a class and photo; the next two with 10 and 100."""
     ar_10: float

@@ -67,7 +67,7 @@ class Curve:
 
     @property
     def f1(self) -> DoubleArray:
-        """2 hits / (2 hits + false alarms + misses) (S,): the harmonic mean of precision and recall; NaN without truth."""
+        """2 hits / (2 hits + false alarms + misses) (S,), precision and recall in harmonic mean; NaN without truth."""
         if not self.truths:
             return np.full(len(self.hits), np.nan)
         return np.asarray(2 * self.hits / (self.hits + self.false_alarms + self.truths))

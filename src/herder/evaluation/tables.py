@@ -1,7 +1,7 @@
 """Boxes of many photos as flat arrays: what every measure in this room computes on.
 
-Notation: N boxes in all photos together. Boxes are ``xywh`` in float64 here, as COCO has them, so that overlaps come out
-with the same last bit as in the reference code.
+Notation: N boxes in all photos together. Boxes are ``xywh`` in float64 here, as COCO has them, so that overlaps come
+out with the same last bit as in the reference code.
 """
 
 from __future__ import annotations
