@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,28 +54,20 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
-        part = Path(name)
+        part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.part")
+        # O_EXCL, so that nobody's file or link of this name is ever followed; the mode is cut by the umask as always.
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp makes private files; a result is as readable as any other file of this account.
-            part.chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
             part.replace(path)
             _sync_folder(path.parent)
         except BaseException:
             with suppress(OSError):
                 part.unlink()
             raise
-
-
-def _umask() -> int:
-    """The permissions that this process leaves out for new files; reading them means setting them twice."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder: Path) -> None:

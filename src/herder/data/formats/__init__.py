@@ -1,0 +1,72 @@
+"""Datasets from disk and back: YOLO folders, COCO JSON and Pascal VOC XML, told apart by what lies in the folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from herder.data.formats import coco, voc, yolo
+from herder.data.formats.detect import Layout, find_layout
+from herder.data.formats.write import Format, write_dataset, write_splits
+from herder.data.records import Dataset, ImageRecord, Problem
+from herder.errors import DataError
+
+__all__ = ["Format", "available_splits", "read_dataset", "write_dataset", "write_splits"]
+
+
+def available_splits(path: Path) -> tuple[str, ...]:
+    """The splits of the dataset at ``path``, such as ``("train", "val")``; empty where it has none.
+
+    Raises DataError when there is no dataset.
+    """
+    order = {"train": 0, "val": 1, "test": 2}
+    return tuple(sorted(filter(None, find_layout(Path(path)).splits), key=lambda name: (order.get(name, 3), name)))
+
+
+def read_dataset(path: Path, *, split: str | None = None) -> Dataset:
+    """Read the dataset at a folder, a ``data.yaml`` or a COCO file; ``split`` None reads all of it.
+
+    Photos and labels that cannot be used are set aside and stand in ``problems``; photos are known by their headers and
+    not decoded (``herder.data.validation.check_dataset`` does that). Nothing on disk is changed.
+    Raises DataError when there is no dataset, no such split, or nothing in it that can be used.
+    """
+    layout = find_layout(Path(path))
+    if split is not None:
+        names = available_splits(path)
+        if split not in layout.splits:
+            known = f"there are {', '.join(names)}" if names else "it has no splits: make some with herder data split"
+            raise DataError(f"{path}: no split {split!r}", hint=known)
+        return _read(layout, split)
+    parts = [_read(layout, name) for name in available_splits(path) or layout.splits]
+    if len(parts) == 1:
+        return parts[0]
+    return join(parts, layout.root)
+
+
+def join(parts: list[Dataset], root: Path) -> Dataset:
+    """Several splits as one dataset without a split; classes are matched by name, as each COCO file numbers its own."""
+    names = tuple(dict.fromkeys(name for part in parts for name in part.class_names))
+    records: list[ImageRecord] = []
+    problems: list[Problem] = []
+    for part in parts:
+        records += [relabel(record, part.class_names, names) for record in part]
+        problems += part.problems
+    return Dataset(tuple(records), names, root, "", tuple(dict.fromkeys(problems)))
+
+
+def relabel(record: ImageRecord, source: tuple[str, ...], target: tuple[str, ...]) -> ImageRecord:
+    """The record with class ids that point into ``target`` where they pointed into ``source``."""
+    if target[: len(source)] == source:
+        return record
+    classes = np.array([target.index(source[i]) for i in record.classes.tolist()], np.int64)
+    return replace(record, classes=classes)
+
+
+def _read(layout: Layout, split: str) -> Dataset:
+    if isinstance(layout, yolo.Layout):
+        return yolo.read(layout, split)
+    if isinstance(layout, coco.Layout):
+        return coco.read(layout, split)
+    return voc.read(layout, split)
