@@ -70,7 +70,7 @@ def train(
 def evaluate(model: str | Path | Detector, data: str | Path, *, split: str = "val", size: int | None = None) -> Metrics:
     """Measure a model on one split of a labelled folder: COCO figures, and precision and recall at the best threshold."""
     from herder.data.formats import read_dataset
-    from herder.evaluation.average_precision import evaluate_detector
+    from herder.evaluation import evaluate_detector
 
     detector = model if isinstance(model, Detector) else load(model)
     metrics, _ = evaluate_detector(detector, read_dataset(Path(data), split=split), size=size)

@@ -22,6 +22,9 @@ SCORE_FLOOR = 0.01
 DETECTIONS_A_PHOTO = 300
 """Kept after suppression; of these COCO counts the best 100 of each class."""
 
+UNREADABLE = "unreadable"
+"""The reason of the problem that a photo which cannot be evaluated gives."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -109,7 +112,7 @@ def _photos(
                     hint="read the dataset again",
                 )
         except DataError as error:
-            problem = Problem(record.path, "unreadable", error.message.removeprefix(f"{record.path}: "), error.hint)
+            problem = Problem(record.path, UNREADABLE, error.message.removeprefix(f"{record.path}: "), error.hint)
             last[:] = [problem]
             on_problem(problem)
             continue
