@@ -69,9 +69,8 @@ class ImageRecord:
         ignore = np.asarray(self.ignore, np.bool_).reshape(-1)
         object.__setattr__(self, "ignore", ignore if len(ignore) else np.zeros(len(boxes), np.bool_))
         if not len(boxes) == len(self.classes) == len(self.ignore):
-            raise ValueError(
-                f"{self.path}: {len(boxes)} boxes, {len(self.classes)} classes and {len(self.ignore)} flags do not match"
-            )
+            counts = f"{len(boxes)} boxes, {len(self.classes)} classes and {len(self.ignore)} flags"
+            raise ValueError(f"{self.path}: {counts} do not match")
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -101,10 +100,14 @@ class Dataset:
         return replace(self, records=tuple(self.records[i] for i in indices), split=split or self.split)
 
     def fingerprint(self) -> str:
-        """SHA-256 in hex over class names, and each photo's name, size, boxes and classes; the folder does not matter."""
+        """SHA-256 in hex over class names and each photo's name, size, boxes (to 0.01 pixels), classes and flags.
+
+        The folder and the order of the photos do not matter.
+        """
         digest = hashlib.sha256("\n".join(self.class_names).encode())
-        for record in sorted(self.records, key=lambda r: r.path.name):
+        for record in sorted(self.records, key=lambda r: (r.path.name, len(r), r.boxes.tolist())):
             digest.update(f"{record.path.name} {record.width} {record.height}".encode())
-            for array in (record.boxes.round(2), record.classes, record.ignore):
+            # Adding 0 turns the -0.0 that rounding may leave into 0.0: equal numbers must have equal bytes.
+            for array in (record.boxes.round(2) + np.float32(0), record.classes, record.ignore):
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()

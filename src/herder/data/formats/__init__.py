@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import numpy as np
 from herder.data.formats import coco, voc, yolo
 from herder.data.formats.detect import Layout, find_layout
 from herder.data.formats.write import Format, write_dataset, write_splits
-from herder.data.records import Dataset, ImageRecord, Problem
+from herder.data.records import Dataset, ImageRecord
 from herder.errors import DataError
 
-__all__ = ["Format", "available_splits", "read_dataset", "write_dataset", "write_splits"]
+__all__ = ["Format", "available_splits", "read_dataset", "read_splits", "write_dataset", "write_splits"]
 
 
 def available_splits(path: Path) -> tuple[str, ...]:
@@ -39,21 +40,30 @@ def read_dataset(path: Path, *, split: str | None = None) -> Dataset:
             known = f"there are {', '.join(names)}" if names else "it has no splits: make some with herder data split"
             raise DataError(f"{path}: no split {split!r}", hint=known)
         return _read(layout, split)
+    parts = read_splits(path)
+    return parts[0] if len(parts) == 1 else join(parts)
+
+
+def read_splits(path: Path) -> tuple[Dataset, ...]:
+    """Read every split of the dataset at ``path``, all with the same class names; one in all where it has no splits.
+
+    Raises DataError as ``read_dataset`` does.
+    """
+    layout = find_layout(Path(path))
     parts = [_read(layout, name) for name in available_splits(path) or layout.splits]
-    if len(parts) == 1:
-        return parts[0]
-    return join(parts, layout.root)
-
-
-def join(parts: list[Dataset], root: Path) -> Dataset:
-    """Several splits as one dataset without a split; classes are matched by name, as each COCO file numbers its own."""
     names = tuple(dict.fromkeys(name for part in parts for name in part.class_names))
-    records: list[ImageRecord] = []
-    problems: list[Problem] = []
-    for part in parts:
-        records += [relabel(record, part.class_names, names) for record in part]
-        problems += part.problems
-    return Dataset(tuple(records), names, root, "", tuple(dict.fromkeys(problems)))
+    return tuple(
+        replace(part, class_names=names, records=tuple(relabel(record, part.class_names, names) for record in part))
+        for part in parts
+    )
+
+
+def join(parts: Sequence[Dataset]) -> Dataset:
+    """Splits of one dataset, with the same class names, as one dataset without a split."""
+    records = tuple(record for part in parts for record in part)
+    # Findings about the whole dataset come once with each split.
+    problems = tuple(dict.fromkeys(problem for part in parts for problem in part.problems))
+    return replace(parts[0], records=records, split="", problems=problems)
 
 
 def relabel(record: ImageRecord, source: tuple[str, ...], target: tuple[str, ...]) -> ImageRecord:

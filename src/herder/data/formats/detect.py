@@ -10,7 +10,6 @@ from herder.data.formats.photos import list_files
 from herder.errors import DataError
 from herder.images import IMAGE_SUFFIXES
 
-
 Layout = yolo.Layout | coco.Layout | voc.Layout
 Finder = Callable[[Path], Layout | None]
 
