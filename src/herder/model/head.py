@@ -50,7 +50,9 @@ class Head(nn.Module):
 
         def branch() -> nn.Sequential:
             depthwise = a.depthwise or a.head_depthwise
-            layers = [DepthwiseConv(a, width, width) if depthwise else Conv(a, width, width, 3) for _ in range(a.head_depth)]
+            layers = [
+                DepthwiseConv(a, width, width) if depthwise else Conv(a, width, width, 3) for _ in range(a.head_depth)
+            ]
             return nn.Sequential(*layers)
 
         levels = len(inputs)

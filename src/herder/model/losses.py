@@ -74,7 +74,8 @@ def distribution_focal_loss(logits: Tensor, sides: Tensor, weight: Tensor) -> Te
     share = sides - lower  # (P, 4) what belongs to the upper bin
     log_p = logits.log_softmax(-1)
     entropy = -(
-        log_p.gather(-1, lower[..., None])[..., 0] * (1 - share) + log_p.gather(-1, lower[..., None] + 1)[..., 0] * share
+        log_p.gather(-1, lower[..., None])[..., 0] * (1 - share)
+        + log_p.gather(-1, lower[..., None] + 1)[..., 0] * share
     )
     return (entropy.mean(-1) * weight).sum()
 
@@ -100,7 +101,9 @@ class DetectionLoss:
     ``class_weight`` (K,) makes rare classes count more; None counts all alike.
     """
 
-    def __init__(self, spec: ModelSpec, config: LossConfig | None = None, *, class_weight: Tensor | None = None) -> None:
+    def __init__(
+        self, spec: ModelSpec, config: LossConfig | None = None, *, class_weight: Tensor | None = None
+    ) -> None:
         self.reg_max = spec.architecture.reg_max
         self.config = config or LossConfig()
         self.class_weight = class_weight

@@ -63,7 +63,9 @@ def import_weights(path: Path, *, model: str | None = None, allow_pickle: bool =
             )
         log.warning("%s: opening a pickle because --allow-pickle was given", path)
         return _import_pickle(path, model)
-    raise ModelFileError(f"{path}: unknown kind of file {path.suffix!r}", hint="wanted .onnx, or .pth with --allow-pickle")
+    raise ModelFileError(
+        f"{path}: unknown kind of file {path.suffix!r}", hint="wanted .onnx, or .pth with --allow-pickle"
+    )
 
 
 def imported_spec(model: str, classes: int) -> ModelSpec:

@@ -38,7 +38,7 @@ def transfer_weights(network: Network, source: Mapping[str, Tensor], source_clas
     copied, left = 0, []
     for name, value in own.items():
         given = source.get(name)
-        if given is not None and ".cls_preds." in name:
+        if given is not None and ".cls_preds." in name and given.shape[1:] == value.shape[1:]:
             value.copy_(torch.stack([given[indices].float().mean(dim=0) for indices in rows]))
         elif given is not None and given.shape == value.shape:
             value.copy_(given.to(value.dtype))
