@@ -1,0 +1,310 @@
+"""Batches for training: the same ones for a seed, however many workers make them and wherever the run resumes.
+
+Notation: B pictures of a batch; G boxes of the fullest picture; S side of a picture in pixels.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from herder.data.augmentation import AugmentationConfig, Sample
+from herder.data.dataset import CACHE_BYTES, Draw, TrainingDataset
+from herder.data.records import Dataset, Problem
+from herder.data.sampling import repeat_factors, shard
+from herder.errors import ConfigError, DataError, ResourceError
+
+STRIDE = 32
+"""Picture sides are multiples of the network's coarsest stride."""
+
+PREFETCH = 2
+"""Batches that each worker, or the thread, makes ahead of the training step."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Pictures and boxes of one training step, padded to one shape.
+
+    A row with ``valid`` False is padding. A valid row with ``ignore`` True covers a herd: neither hit nor miss there.
+    """
+
+    images: Tensor
+    """(B, 3, S, S) uint8, RGB."""
+    boxes: Tensor
+    """(B, G, 4) float32, xyxy in pixels of the picture; G is at least 1."""
+    classes: Tensor
+    """(B, G) int64."""
+    valid: Tensor
+    """(B, G) bool."""
+    ignore: Tensor
+    """(B, G) bool."""
+    _: KW_ONLY
+    problems: tuple[Problem, ...] = ()
+    """Photos that this worker found broken so far."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return this batch on ``device``; from pinned memory the copy runs beside the computation."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """Return this batch in page-locked memory, from which a GPU copies fastest."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        tensors = (change(t) for t in (self.images, self.boxes, self.classes, self.valid, self.ignore))
+        return Batch(*tensors, problems=self.problems)
+
+
+def collate(samples: Sequence[Sample], problems: Sequence[Problem] = ()) -> Batch:
+    """Lay samples of one size into one batch. Raises ResourceError when the batch does not fit into memory."""
+    height, width = samples[0].image.shape[:2]
+    most = max(1, *(len(sample) for sample in samples))  # G
+    try:
+        images = torch.empty((len(samples), 3, height, width), dtype=torch.uint8)
+    except (MemoryError, RuntimeError) as error:
+        raise ResourceError(
+            f"no memory for a batch of {len(samples)} pictures of {width} x {height} pixels",
+            hint="make the batch or the image size smaller",
+        ) from error
+    boxes = np.zeros((len(samples), most, 4), np.float32)
+    classes = np.zeros((len(samples), most), np.int64)
+    valid = np.zeros((len(samples), most), np.bool_)
+    ignore = np.zeros((len(samples), most), np.bool_)
+    for i, (sample, planes) in enumerate(zip(samples, images.numpy(), strict=True)):
+        cv2.split(sample.image, list(planes))  # (H, W, 3) to (3, H, W), in place; much faster than a transposed copy
+        n = len(sample)
+        boxes[i, :n], classes[i, :n], ignore[i, :n], valid[i, :n] = sample.boxes, sample.classes, sample.ignore, True
+    tensors = (torch.from_numpy(array) for array in (boxes, classes, valid, ignore))
+    return Batch(images, *tensors, problems=tuple(problems))
+
+
+class _BatchDataset(TorchDataset["Batch | DataError | ResourceError"]):
+    """Whole batches by their draws. Errors come back as values: torch would wrap them into a page of traceback."""
+
+    def __init__(self, dataset: TrainingDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, draws: Sequence[Draw]) -> Batch | DataError | ResourceError:
+        try:
+            return collate([self.dataset[draw] for draw in draws], tuple(self.dataset.problems.values()))
+        except (DataError, ResourceError) as error:
+            return error
+
+
+class _Plan(Sampler[Sequence[Draw]]):
+    """What the workers are to make next; the pipeline sets it anew before each epoch."""
+
+    def __init__(self) -> None:
+        self.steps: Sequence[Sequence[Draw]] = ()
+
+    def __iter__(self) -> Iterator[Sequence[Draw]]:
+        return iter(self.steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(0)  # one process a core is parallel enough, and OpenCV's threads do not survive a fork
+
+
+def _as_it_is(made: object) -> object:
+    return made
+
+
+class TrainingPipeline:
+    """Epochs of training batches over a dataset.
+
+    ``workers`` 0 makes batches in one background thread, which costs no copies between processes: the best choice on a
+    few cores, as NumPy and OpenCV let Python go on meanwhile. More workers are processes that live until ``close``.
+    ``balanced`` shows photos of rare classes more often (``repeat_factors``). Of ``world_size`` processes each makes
+    the batches of its ``rank``, all of them equally many. ``on_problem`` hears once of each photo that cannot be
+    decoded; by default it is logged. One epoch runs at a time.
+
+    Raises ConfigError for a setting without meaning, DataError for a dataset without photos.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        size: int,
+        batch_size: int,
+        augmentation: AugmentationConfig,
+        seed: int,
+        workers: int = 0,
+        balanced: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = False,
+        cache_bytes: int = CACHE_BYTES,
+        on_problem: Callable[[Problem], None] | None = None,
+        start_method: str | None = None,
+    ) -> None:
+        _check_size(size)
+        for name, value, lowest in (
+            ("batch_size", batch_size, 1),
+            ("workers", workers, 0),
+            ("world_size", world_size, 1),
+        ):
+            if value < lowest:
+                raise ConfigError(f"{name}: {value} is too small", hint=f"choose {lowest} or more")
+        if not 0 <= rank < world_size:
+            raise ConfigError(f"rank: {rank} is not among {world_size} processes", hint="count ranks from 0")
+        self.size = size
+        self.batch_size = batch_size
+        self.workers = workers
+        self.start_method = start_method or ("fork" if sys.platform == "linux" else "spawn")
+        # Forked workers share the cache with this process; others fill one each, and together keep to the budget.
+        shared = workers == 0 or self.start_method == "fork"
+        self.dataset = TrainingDataset(
+            dataset,
+            size,
+            augmentation,
+            seed,
+            weights=repeat_factors(dataset) if balanced else None,
+            cache_bytes=cache_bytes if shared else cache_bytes // workers,
+        )
+        self.places = shard(len(dataset), rank, world_size)
+        """Places in the epoch's order that this process takes."""
+        full, rest = divmod(len(self.places), batch_size)
+        self.steps_per_epoch = full if drop_last or not rest else full + 1
+        """Batches in an epoch; the same in each of the ``world_size`` processes."""
+        if not self.steps_per_epoch:
+            raise ConfigError(
+                f"batch_size: {batch_size} is more than the {len(self.places)} photos of an epoch, and drop_last is on",
+                hint="make the batch smaller, or keep the last batch",
+            )
+        self._on_problem = on_problem or (lambda problem: _log.warning("set aside: %s", problem))
+        self._reported: set[Problem] = set()
+        self._pin = torch.cuda.is_available()
+        self._plan = _Plan()
+        self._loader: DataLoader[Batch | DataError | ResourceError] | None = None
+        self._latest = 0
+
+    def epoch(
+        self, epoch: int, start_step: int = 0, *, mosaic: bool = True, size: int | None = None
+    ) -> Iterator[Batch]:
+        """Batches of ``epoch`` from ``start_step`` on, a function of (seed, epoch, step) alone.
+
+        ``mosaic`` False joins no photos: for the last epochs. ``size`` is the side of this epoch's pictures in pixels.
+        Raises ConfigError for a size that is not a multiple of 32 or a step past the end, DataError when no photo can
+        be decoded, ResourceError when memory runs out.
+        """
+        size = size or self.size
+        _check_size(size)
+        if not 0 <= start_step <= self.steps_per_epoch:
+            raise ConfigError(
+                f"start_step: {start_step} is not in an epoch of {self.steps_per_epoch} steps",
+                hint="resume with the photos and the batch size that the run began with",
+            )
+        steps = [
+            [Draw(epoch, place, size, mosaic) for place in self.places[step * self.batch_size :][: self.batch_size]]
+            for step in range(start_step, self.steps_per_epoch)
+        ]
+        self._latest += 1
+        made = self._from_workers(steps) if self.workers else self._from_thread(steps)
+        return self._checked(made, self._latest)
+
+    def close(self) -> None:
+        """End the workers; the next epoch would start new ones."""
+        self._latest += 1
+        loader, self._loader = self._loader, None
+        if loader is not None and loader._iterator is not None:
+            loader._iterator._shutdown_workers()  # type: ignore[attr-defined]
+
+    def __enter__(self) -> TrainingPipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _checked(self, made: Iterator[Batch | DataError | ResourceError], turn: int) -> Iterator[Batch]:
+        for batch in made:
+            if turn != self._latest:
+                raise RuntimeError("this epoch has ended: another one was begun, or the pipeline was closed")
+            if not isinstance(batch, Batch):
+                raise batch
+            for problem in batch.problems:
+                if problem not in self._reported:
+                    self._reported.add(problem)
+                    self._on_problem(problem)
+            yield batch
+
+    def _from_thread(self, steps: Sequence[Sequence[Draw]]) -> Iterator[Batch | DataError | ResourceError]:
+        batches = _BatchDataset(self.dataset)
+
+        def make(draws: Sequence[Draw]) -> Batch | DataError | ResourceError:
+            batch = batches[draws]
+            return batch.pin_memory() if self._pin and isinstance(batch, Batch) else batch
+
+        ahead: deque[Future[Batch | DataError | ResourceError]] = deque()
+        pool = ThreadPoolExecutor(1, "herder-loader")
+        try:
+            for draws in steps:
+                ahead.append(pool.submit(make, draws))
+                if len(ahead) > PREFETCH:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _from_workers(self, steps: Sequence[Sequence[Draw]]) -> Iterator[Batch | DataError | ResourceError]:
+        if self._loader is None:
+            if self.start_method == "fork":
+                self.dataset.cache.fill(self.workers)
+            self._loader = DataLoader(
+                _BatchDataset(self.dataset),
+                sampler=self._plan,
+                batch_size=None,
+                collate_fn=_as_it_is,
+                num_workers=self.workers,
+                worker_init_fn=_start_worker,
+                multiprocessing_context=self.start_method,
+                persistent_workers=True,
+                prefetch_factor=PREFETCH,
+                pin_memory=self._pin,
+                # Its own generator: otherwise each epoch would draw from torch's global one, and the weights of a run
+                # would depend on the number of workers.
+                generator=torch.Generator(),
+            )
+        self._plan.steps = steps
+        with warnings.catch_warnings():
+            # Python 3.12 warns of any fork beside threads. Here it is safe: a worker runs NumPy and OpenCV without
+            # threads, and takes no lock that another thread of this process may hold.
+            warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
+            made = iter(self._loader)
+        try:
+            yield from made
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            self.close()
+            raise ResourceError(
+                f"a loader worker died: {str(error).splitlines()[0]}",
+                hint="memory may have run out: use fewer workers, or a smaller batch or image size",
+            ) from error
+
+
+def _check_size(size: int) -> None:
+    if size < STRIDE or size % STRIDE:
+        near = max(STRIDE, round(size / STRIDE) * STRIDE)
+        raise ConfigError(f"size: {size} is not a multiple of {STRIDE}", hint=f"use {near}")
