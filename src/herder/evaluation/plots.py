@@ -68,6 +68,8 @@ def training_curves(rows: Sequence[Mapping[str, Any]], kind: PictureFormat = Pic
             _frame(axes, "epoch", label)
             if label == "quality":
                 axes.set_ylim(0, 1)
+            elif chosen:
+                axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4))
             if chosen:
                 axes.legend(frameon=False, fontsize=8)
 
@@ -117,9 +119,14 @@ def f1_plot(
 
 
 def confusion_plot(matrix: ConfusionMatrix, kind: PictureFormat = PictureFormat.SVG) -> bytes:
-    """Labelled classes down, detected classes across; colour is the share of the row, the number the count."""
+    """Labelled classes down, detected classes across; the number is the count, the colour the share of the row.
+
+    In the last row, the false alarms, the colour is their number for each labelled box.
+    """
     size = len(matrix.names)
-    shares = matrix.counts / np.maximum(matrix.counts.sum(axis=1, keepdims=True), 1)
+    totals = matrix.counts.sum(axis=1, keepdims=True)
+    totals[-1] = totals[:-1].sum()
+    shares = np.clip(matrix.counts / np.maximum(totals, 1), 0, 1)
 
     def draw(axes: Any) -> None:
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -139,7 +146,7 @@ def confusion_plot(matrix: ConfusionMatrix, kind: PictureFormat = PictureFormat.
                     text, colour = str(matrix.counts[row, column]), "white" if shares[row, column] > 0.5 else INK
                 axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
 
-    side = min(9.0, 2.2 + 0.55 * size)
+    side = min(9.0, 2.8 + 0.5 * size)
     return _render(lambda figure: draw(figure.subplots()), (side + 0.4, side), kind)
 
 

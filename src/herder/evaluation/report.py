@@ -9,6 +9,7 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,15 @@ TEMPLATE = Path(__file__).with_name("report.html")
 _MIME = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"<?xml": "image/svg+xml", b"<svg": "image/svg+xml"}
 
 
+class Width(Enum):
+    """The share of the page that a picture takes; a phone shows each on a line of its own."""
+
+    FULL = "full"
+    """Scrolls sideways on a phone, so that its letters stay readable."""
+    HALF = "half"
+    THIRD = "third"
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A plot or a photo: the bytes of a PNG, JPEG or SVG file, what it shows in words, and a caption."""
@@ -30,15 +40,14 @@ class Picture:
     data: bytes
     alt: str
     caption: str = ""
-    wide: bool = False
-    """True where it needs the whole width of the page."""
+    width: Width = Width.HALF
 
     @classmethod
-    def of(cls, rgb: NDArray[np.uint8], alt: str, caption: str = "", *, wide: bool = True) -> Picture:
+    def of(cls, rgb: NDArray[np.uint8], alt: str, caption: str = "", *, width: Width = Width.FULL) -> Picture:
         """Pack an RGB array (H, W, 3) uint8 as JPEG."""
         out = io.BytesIO()
         Image.fromarray(rgb).save(out, "JPEG", quality=88)
-        return cls(out.getvalue(), alt, caption, wide)
+        return cls(out.getvalue(), alt, caption, width)
 
     @property
     def uri(self) -> str:

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from herder.boxes import BoxFormat, as_boxes, convert
 from herder.data.records import Dataset, Problem
 from herder.detections import Detections
-from herder.drawing import draw_boxes, grid
+from herder.drawing import draw_boxes
 from herder.errors import DataError
 from herder.evaluation.average_precision import precision_recall_curves
 from herder.evaluation.error_analysis import PhotoErrors, confusion_matrix, photo_errors, worst
 from herder.evaluation.matching import match
 from herder.evaluation.metrics import Metrics
 from herder.evaluation.plots import confusion_plot, f1_plot, precision_recall_plot
-from herder.evaluation.report import Picture, Section, Table
+from herder.evaluation.report import Picture, Section, Table, Width
 from herder.evaluation.tables import DetectionTable, TruthTable, detection_table, truth_table
 from herder.images import read_image
 from herder.spec import ModelSpec
@@ -26,8 +26,8 @@ from herder.spec import ModelSpec
 HIT, FALSE_ALARM, MISS = (0, 158, 115), (213, 94, 0), (240, 228, 66)
 """RGB of what is right, what is not there, and what was not seen; told apart by colour-blind eyes, too."""
 
-CELL = 420
-"""Pixels of the side of a photo in the grid of the worst."""
+CELL = 480
+"""Pixels of the longest side of the photos shown."""
 
 
 def metric_sections(
@@ -44,8 +44,8 @@ def metric_sections(
         f"{metrics.threshold:.2f}, where F1 is best, {point.hits:,} of these are found, {point.misses:,} are missed, "
         f"and {point.false_alarms:,} detections are false alarms (IoU 0.5).",
         numbers=[
-            ("mAP at IoU 0.5", metrics.map50),
-            ("mAP at 0.5 to 0.95", metrics.map50_95),
+            ("mAP50", metrics.map50),
+            ("mAP50-95", metrics.map50_95),
             ("Precision", metrics.precision),
             ("Recall", metrics.recall),
             ("F1", metrics.f1),
@@ -100,14 +100,16 @@ def worst_section(dataset: Dataset, detections: Sequence[Detections], threshold:
     """The photos with the most misses and false alarms, drawn."""
     truth, found = truth_table(dataset.records), detection_table(detections)
     errors = worst(photo_errors(truth, found, len(dataset), threshold), limit)
-    pictures, captions = [], []
+    pictures = []
     for error in errors:
+        path = dataset[error.photo].path
         try:
-            photo = read_image(dataset[error.photo].path)
+            photo = read_image(path)
         except DataError:
             continue  # set aside in the evaluation already, and reported there
-        pictures.append(_drawn(photo, truth, found, error.photo, threshold))
-        captions.append(f"{dataset[error.photo].path.name}: {_counted(error)}")
+        drawn = _drawn(photo, truth, found, error.photo, threshold)
+        caption = f"{path.name}: {_counted(error)}"
+        pictures.append(Picture.of(drawn, f"{caption}, drawn as boxes", caption, width=Width.THIRD))
     if not pictures:
         return Section("Worst photos", "In no photo was a box missed or a false alarm raised.")
     return Section(
@@ -115,12 +117,7 @@ def worst_section(dataset: Dataset, detections: Sequence[Detections], threshold:
         f"The photos with the most errors at a score of {threshold:.2f}. Green: found, with the score. Yellow: "
         "labelled but missed. Orange: detected where nothing is labelled; look closely, the label may be what is "
         "missing.",
-        pictures=[
-            Picture.of(
-                grid(pictures, cell=CELL, columns=min(3, len(pictures)), captions=captions),
-                "Photos with found, missed and falsely detected boxes: " + "; ".join(captions),
-            )
-        ],
+        pictures=pictures,
     )
 
 
@@ -160,7 +157,7 @@ def _counted(error: PhotoErrors) -> str:
 def _drawn(
     photo: NDArray[np.uint8], truth: TruthTable, found: DetectionTable, index: int, threshold: float
 ) -> NDArray[np.uint8]:
-    """The photo at the size of its cell, so that lines and letters stay readable, with its boxes."""
+    """The photo made small first, so that lines and letters stay readable, with its boxes."""
     factor = min(1.0, CELL / max(photo.shape[:2]))
     if factor < 1:
         photo = np.asarray(cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
