@@ -21,6 +21,9 @@ from herder.evaluation.operating_point import Curve
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
 """Told apart by colour-blind eyes, too: Okabe and Ito, https://jfly.uni-koeln.de/color/."""
 
+LOSSES = ("box", "cls", "dfl", "obj", "total")
+"""Columns of a training log that hold terms of the loss."""
+
 POINTS = 500
 """A curve is drawn with at most so many points; more make the file large and look the same."""
 
@@ -44,12 +47,13 @@ def training_curves(rows: Sequence[Mapping[str, Any]], kind: PictureFormat = Pic
     """Losses, quality and learning rates over the epochs, from the rows of a training log.
 
     A row maps names to numbers or their text, as ``csv.DictReader`` gives them. Drawn over ``epoch`` (the row's number
-    where it is missing) is what has ``loss`` in its name; mAP, precision, recall and F1; and what starts with ``lr``.
+    where it is missing) are the losses (box, cls, dfl, obj, or a name with ``loss`` in it); mAP, precision, recall and
+    F1; and what starts with ``lr``.
     Empty cells are left out.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
     panels: list[tuple[str, list[str]]] = [
-        ("loss", [n for n in names if "loss" in n.lower()]),
+        ("loss", [n for n in names if n in LOSSES or "loss" in n.lower()]),
         ("quality", [n for n in names if n.startswith(("mAP50", "precision", "recall", "F1"))]),
         ("learning rate", [n for n in names if n.lower().startswith(("lr", "learning_rate"))]),
     ]
