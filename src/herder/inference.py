@@ -16,7 +16,7 @@ from PIL import Image
 
 from herder.boxes import FloatArray, Letterbox, nms
 from herder.detections import Detections
-from herder.errors import ConfigError, DataError
+from herder.errors import ConfigError, DataError, ResourceError
 from herder.images import image_to_array, read_image
 from herder.spec import ModelSpec
 
@@ -101,7 +101,8 @@ class Detector:
 
         Detections under ``score`` are dropped, overlaps above ``iou`` suppressed, at most ``limit`` kept a photo; ``size``
         is the longest side in pixels the network sees. What is None comes from the model's spec.
-        Raises DataError for a photo that cannot be read, ConfigError for a size that is not a multiple of 32.
+        A batch changes the speed, not the result. Raises DataError for a photo that cannot be read, ConfigError for a
+        setting out of range (a size that is not a multiple of 32, say), ResourceError when memory runs out.
         """
         if isinstance(photos, (str, Path, np.ndarray, Image.Image)):
             return next(self.stream([photos], score=score, iou=iou, size=size, limit=limit))
@@ -117,11 +118,20 @@ class Detector:
         limit: int | None = None,
         batch: int = 1,
     ) -> Iterator[Detections]:
-        """Like ``detect`` on any iterable, holding only ``batch`` photos in memory at a time."""
+        """Like ``detect`` on any iterable, holding only ``batch`` photos in memory at a time.
+
+        Settings are checked at once; photos are read as their turn comes, and the one that cannot be read raises
+        DataError then.
+        """
         size = self._checked_size(size)
-        score = self.spec.score_threshold if score is None else score
-        iou = self.spec.nms_iou if iou is None else iou
-        limit = self.spec.max_detections if limit is None else limit
+        score = _fraction("score", self.spec.score_threshold if score is None else score)
+        iou = _fraction("iou", self.spec.nms_iou if iou is None else iou)
+        limit = _positive("limit", self.spec.max_detections if limit is None else limit)
+        return self._stream(photos, score, iou, size, limit, _positive("batch", batch))
+
+    def _stream(
+        self, photos: Iterable[Photo], score: float, iou: float, size: int, limit: int, batch: int
+    ) -> Iterator[Detections]:
         waiting: list[NDArray[np.uint8]] = []
         for photo in photos:
             waiting.append(as_rgb(photo))
@@ -133,7 +143,7 @@ class Detector:
 
     def _checked_size(self, size: int | None) -> int:
         fixed = self.engine.fixed_size
-        size = size or fixed or self.spec.input_size
+        size = (fixed or self.spec.input_size) if size is None else size
         if size < STRIDE or size % STRIDE:
             near = max(STRIDE, round(size / STRIDE) * STRIDE)
             raise ConfigError(f"image size {size} is not a multiple of {STRIDE}", hint=f"use {near}")
@@ -154,8 +164,14 @@ class Detector:
         # result is the same whether it comes alone or in company.
         for shape in dict.fromkeys((fit.canvas_height, fit.canvas_width) for fit in fits):
             same = [i for i, fit in enumerate(fits) if (fit.canvas_height, fit.canvas_width) == shape]
-            canvases = np.stack([fits[i].apply(photos[i]) for i in same])  # (b, H, W, 3)
-            boxes, scores = self.engine.predict(canvases)
+            try:
+                canvases = np.stack([fits[i].apply(photos[i]) for i in same])  # (b, H, W, 3)
+                boxes, scores = self.engine.predict(canvases)
+            except MemoryError:
+                raise ResourceError(
+                    f"a batch of {len(same)} photos of {shape[1]} x {shape[0]} pixels does not fit into memory",
+                    hint="use a smaller batch or size",
+                ) from None
             for row, i in enumerate(same):
                 picked = select(boxes[row], scores[row], score, iou if self.engine.needs_nms else None, limit)
                 found[i] = Detections(fits[i].inverse(picked.boxes), picked.scores, picked.classes, self.class_names)
@@ -163,21 +179,45 @@ class Detector:
             yield found[i]
 
 
+def _fraction(name: str, value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{name} {value} is not between 0 and 1", hint="use 0.25, say")
+    return value
+
+
+def _positive(name: str, value: int) -> int:
+    if value < 1:
+        raise ConfigError(f"{name} {value} is not positive", hint="use 1 or more")
+    return value
+
+
 def select(boxes: FloatArray, scores: FloatArray, score: float, iou: float | None, limit: int) -> Detections:
     """From one photo's candidates, boxes (A, 4) and scores (A, K), keep those that count, best first.
 
-    A candidate counts once for each class whose score reaches ``score``; ``iou`` None skips suppression.
+    A candidate counts once for each class whose score reaches ``score``; ``iou`` None skips suppression. Equal scores
+    keep the order of the candidates. Boxes or scores that are not numbers never count.
+
+    >>> boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 8], [20, 0, 29, 9]], np.float32)
+    >>> select(boxes, np.array([[0.6], [0.9], [0.3]], np.float32), score=0.25, iou=0.6, limit=300).scores.tolist()
+    [0.8999999761581421, 0.30000001192092896]
     """
-    rows, classes = np.nonzero(scores >= score)
-    values = scores[rows, classes]
+    values = scores.reshape(-1)  # (A K,)
+    cells = np.flatnonzero(values >= score)
+    values = values[cells]
     if len(values) > CANDIDATES:
-        best = np.argsort(-values, kind="stable")[:CANDIDATES]
-        rows, classes, values = rows[best], classes[best], values[best]
-    if iou is None:
-        kept = np.argsort(-values, kind="stable")[:limit]
-    else:
-        kept = nms(boxes[rows], values, classes, iou, limit)
-    return Detections(boxes[rows[kept]], values[kept], classes[kept])
+        # A partition is cheaper than sorting thousands only to drop most; ties at the edge are settled by the sort below.
+        edge = np.partition(values, len(values) - CANDIDATES)[-CANDIDATES]
+        above = np.flatnonzero(values >= edge)
+        cells, values = cells[above], values[above]
+    order = np.argsort(-values, kind="stable")[:CANDIDATES]
+    values = values[order]
+    rows, classes = np.divmod(cells[order], max(1, scores.shape[1]))
+    picked = boxes[rows]  # (n, 4)
+    sound = np.isfinite(picked).all(axis=1)
+    if not sound.all():
+        picked, values, classes = picked[sound], values[sound], classes[sound]
+    kept = np.arange(min(len(values), limit)) if iou is None else nms(picked, values, classes, iou, limit)
+    return Detections(picked[kept], values[kept], classes[kept])
 
 
 def as_rgb(photo: Photo) -> NDArray[np.uint8]:
@@ -189,9 +229,15 @@ def as_rgb(photo: Photo) -> NDArray[np.uint8]:
         return read_image(Path(photo))
     if isinstance(photo, Image.Image):
         return image_to_array(photo)
+    if not isinstance(photo, np.ndarray):
+        raise DataError(
+            f"photo: found {type(photo).__name__}, wanted a path, an array or a PIL image", hint="pass one of these"
+        )
     if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or photo.size == 0:
         raise DataError(
             f"photo array: found shape {photo.shape} of {photo.dtype}, wanted (height, width, 3) of uint8",
-            hint="pass RGB; an OpenCV picture is BGR: photo[..., ::-1]",
+            hint="pass a list of photos for a batch"
+            if photo.ndim == 4
+            else "pass RGB; OpenCV has BGR: photo[..., ::-1]",
         )
     return photo

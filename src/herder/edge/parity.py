@@ -1,0 +1,152 @@
+"""Does an exported file say the same as torch? Checked on every export; a file that does not is never written.
+
+Notation: B photos, A candidates, K classes, n candidates compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from herder.boxes import FloatArray, Letterbox, area, iou_matrix
+from herder.errors import ModelFileError
+from herder.inference import STRIDE, Engine, Photo, as_rgb
+from herder.spec import ModelSpec
+
+BOX_TOLERANCE = 1.0
+"""Pixels by which a side of a box may move."""
+
+SCORE_TOLERANCE = 1e-3
+"""Amount by which a score may change."""
+
+COMPARED_SCORE = 0.01
+"""Candidates from this score on are compared: nobody sees the others."""
+
+FEWEST = 100
+"""Where fewer candidates reach that score (an untrained network), the best so many are compared."""
+
+MOST_PHOTOS = 16
+"""More photos than this make an export slow and show nothing new."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far an engine's detections are from torch's."""
+
+    pictures: int
+    candidates: int
+    box_px: float
+    """Largest distance between the same side of the same box, in canvas pixels."""
+    score: float
+    """Largest difference between the scores of the same candidate."""
+    missing: int = 0
+    """Animals that torch finds and the suppression in the graph has lost."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all differences are within the tolerances (NaN never is)."""
+        return self.box_px <= BOX_TOLERANCE and self.score <= SCORE_TOLERANCE and not self.missing
+
+    def __str__(self) -> str:
+        lost = f", {self.missing} animals missing" if self.missing else ""
+        return (
+            f"parity with torch on {self.pictures} pictures, {self.candidates:,} candidates: "
+            f"boxes within {self.box_px:.2g} px, scores within {self.score:.2g}{lost}"
+        )
+
+
+def check_parity(reference: Engine, exported: Engine, photos: Sequence[Photo] = ()) -> Parity:
+    """Compare two engines on ``photos`` (on drawn pictures where none).
+
+    Raises ModelFileError where a box differs by more than 1 pixel, a score by more than 0.001, or an animal is lost.
+    """
+    pictures, candidates, box_px, score, missing = 0, 0, 0.0, 0.0, 0
+    for canvases in _canvases(reference, exported, photos):
+        expected, found = reference.predict(canvases), exported.predict(canvases)
+        compare = _candidates if found[0].shape == expected[0].shape else _suppressed
+        for row in range(len(canvases)):
+            part = compare(expected[0][row], expected[1][row], found[0][row], found[1][row], reference.spec)
+            pictures, candidates, missing = pictures + 1, candidates + part.candidates, missing + part.missing
+            # np.maximum, unlike max, keeps NaN: a file that gives NaN must not pass.
+            box_px, score = float(np.maximum(box_px, part.box_px)), float(np.maximum(score, part.score))
+    parity = Parity(pictures, candidates, box_px, score, missing)
+    if not parity.ok:
+        raise ModelFileError(
+            f"the exported file does not agree with the network: {parity}"
+            f" (wanted within {BOX_TOLERANCE:g} px and {SCORE_TOLERANCE:g})",
+            hint="nothing was written; try another --format or without --nms, and please report it",
+        )
+    return parity
+
+
+def _candidates(boxes: FloatArray, scores: FloatArray, other: FloatArray, others: FloatArray, _: ModelSpec) -> Parity:
+    """Compare candidate by candidate: boxes (A, 4) and scores (A, K) of torch with those of the file."""
+    best = np.maximum(scores.max(axis=1), others.max(axis=1))  # (A,)
+    order = np.argsort(-best, kind="stable")  # NaN comes last ...
+    count = max(int((best >= COMPARED_SCORE).sum()), min(FEWEST, len(best)))
+    rows = order[:count]
+    score = np.abs(scores - others).max(initial=0)  # ... and is found here: scores are compared for all
+    return Parity(1, count, float(np.abs(boxes[rows] - other[rows]).max(initial=0)), float(score))
+
+
+def _suppressed(
+    boxes: FloatArray, scores: FloatArray, kept: FloatArray, kept_scores: FloatArray, spec: ModelSpec
+) -> Parity:
+    """Compare what suppression in the graph kept, kept (M, 4) and kept_scores (M, K), with all of torch's candidates.
+
+    Each animal kept must be one of torch's candidates, and each candidate must be kept or overlap a better one that is.
+    That holds for every right suppression, whichever way rounding settles a tie.
+    """
+    rows, classes = np.nonzero(kept_scores > 0)
+    box_px, score, missing = 0.0, 0.0, 0
+    for row, index in zip(rows, classes, strict=True):
+        box_gap = np.abs(boxes - kept[row]).max(axis=1)  # (A,)
+        score_gap = np.abs(scores[:, index] - kept_scores[row, index])  # (A,)
+        nearest = int(np.argmin(box_gap / BOX_TOLERANCE + score_gap / SCORE_TOLERANCE))
+        box_px, score = max(box_px, float(box_gap[nearest])), max(score, float(score_gap[nearest]))
+    for index in range(scores.shape[1]):
+        mine = rows[classes == index]
+        full = len(mine) >= spec.max_detections  # then whatever scores below the last one had no place left
+        lowest = max(2 * COMPARED_SCORE, float(kept_scores[mine, index].min()) if full else 0.0) + SCORE_TOLERANCE
+        wanted = (scores[:, index] > lowest) & (area(boxes) > 0)
+        better = kept_scores[mine, index] >= scores[wanted, index][:, None] - SCORE_TOLERANCE  # (n, M)
+        overlaps = iou_matrix(boxes[wanted], kept[mine]) * better
+        missing += int((overlaps.max(axis=1, initial=0) < spec.nms_iou - 0.01).sum())
+    return Parity(1, len(rows), box_px, score, missing)
+
+
+def _canvases(reference: Engine, exported: Engine, photos: Sequence[Photo]) -> Iterator[NDArray[np.uint8]]:
+    """Batches (B, H, W, 3): each photo by itself, or drawn pictures in the shapes and batch sizes that the file takes."""
+    size = exported.fixed_size or reference.spec.input_size
+    for photo in islice(photos, MOST_PHOTOS):
+        rgb = as_rgb(photo)
+        stride = None if exported.fixed_size else STRIDE
+        yield Letterbox.fit(rgb.shape[1], rgb.shape[0], size, stride).apply(rgb)[None]
+    if not len(photos):
+        short = max(STRIDE, size * 3 // 4 // STRIDE * STRIDE)
+        shapes = [(2, size, size)] if exported.fixed_size else [(1, size, size), (2, short, size), (1, size, short)]
+        rng = np.random.default_rng(0)
+        for count, height, width in shapes:
+            yield np.stack([_drawing(rng, height, width) for _ in range(count)])
+
+
+def _drawing(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    """Sky, grass and a few animals of fur on legs, all with grain: enough for every part of a network to answer."""
+    picture = np.empty((height, width, 3), np.float32)
+    horizon = height // 3
+    picture[:horizon], picture[horizon:] = (150, 190, 230), (90, 130, 60)
+    for _ in range(int(rng.integers(2, 6))):
+        x, y = int(rng.integers(0, width)), int(rng.integers(horizon, height))
+        side = int(rng.integers(height // 16 + 1, height // 3 + 2))
+        fur = tuple(float(c) for c in rng.uniform(40, 250, 3))
+        cv2.ellipse(picture, (x, y), (side // 2, side // 3), 0, 0, 360, fur, -1)
+        cv2.ellipse(picture, (x + side // 2, y - side // 2), (max(1, side // 8), side // 3), 0, 0, 360, fur, -1)
+        for leg in (-side // 3, side // 3):
+            cv2.rectangle(picture, (x + leg, y), (x + leg + side // 12, y + side // 2), fur, -1)
+    picture += rng.normal(0, 12, picture.shape)
+    return np.clip(picture, 0, 255).astype(np.uint8)
