@@ -18,8 +18,8 @@ from herder.errors import DataError, ResourceError
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 """File endings that count as photos, in lower case."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "MPO")
-"""The decoders that may run: those of the endings above and no other of Pillow's many."""
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+"""The decoders that may run: those of the endings above and no other of Pillow's many (MPO comes with JPEG)."""
 
 MAX_PIXELS = 89_478_485
 """A photo of more pixels is refused: 89 megapixels, a quarter of a gigabyte of RGB, is where Pillow warns as well."""
