@@ -130,6 +130,15 @@ def test_split_can_be_chosen(model: str, photos: Path) -> None:
         raise run(model, photos, "--split", "test").exception
 
 
+def test_count_as_is_read(model: str, photos: Path) -> None:
+    (photos / "classes.txt").write_text("sheep\n")
+    assert isinstance(run(model, photos).exception, ConfigError)
+    assert json.loads(run(model, photos, "--count-as", "sheep = alpaca,", "--json").stdout)["metrics"]["recall"] == 0.5
+    for wrong in ("alpaca", "=alpaca", "sheep=", "sheep= ,"):
+        with pytest.raises(ConfigError, match="wanted NAME=OTHER"):
+            raise run(model, photos, "--count-as", wrong).exception
+
+
 def test_without_a_val_split(model: str, photos: Path) -> None:
     (photos / "images" / "val").rename(photos / "images" / "test")
     (photos / "labels" / "val").rename(photos / "labels" / "test")

@@ -111,7 +111,26 @@ def test_no_class_in_common(dataset: Dataset) -> None:
     with pytest.raises(ConfigError, match="the model knows dog, the dataset alpaca"):
         evaluate_detector(Detector(BrightSpots(("dog",))), dataset)
     with pytest.raises(ConfigError, match="a, b, c, d, e and 2 more"):
-        class_mapping(tuple("abcdefg"), ("x",))
+        class_mapping(tuple("abcdefg"), ("x",), {})
+
+
+def test_other_classes_can_be_counted_as_one(dataset: Dataset) -> None:
+    class Both(BrightSpots):
+        """Finds everything twice: as a llama and, a little surer, as a sheep."""
+
+        def predict(self, canvases: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            boxes, scores = super().predict(canvases)
+            scores[..., 0] = scores[..., 1] * 0.9
+            return boxes, scores
+
+    detector = Detector(Both(("llama", "sheep")))
+    metrics, detections = evaluate_detector(detector, dataset, count_as={"llama": "alpaca", "sheep": "alpaca"})
+    assert [len(found) for found in detections] == [1, 0, 1]  # the double is suppressed
+    assert (metrics.map50, metrics.precision) == (pytest.approx(1), 1)
+    with pytest.raises(ConfigError, match="the model knows no class goat"):
+        evaluate_detector(detector, dataset, count_as={"goat": "alpaca"})
+    with pytest.raises(ConfigError, match="the dataset knows no class goat"):
+        evaluate_detector(detector, dataset, count_as={"sheep": "goat"})
 
 
 def test_size_must_fit_the_stride(dataset: Dataset) -> None:

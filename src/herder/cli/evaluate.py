@@ -52,6 +52,10 @@ def evaluate_command(
     size: Annotated[int | None, typer.Option(help="Longest side in pixels; the model's own if not given.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 8,
     engine: Annotated[str, typer.Option(help="auto, torch, onnx or openvino.")] = "auto",
+    count_as: Annotated[
+        list[str] | None,
+        typer.Option(help="Count classes of the model as one of the data: alpaca=sheep,cow. May come more than once."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else, to standard output.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
     save_coco: Annotated[Path | None, typer.Option(help="Write the detections to this JSON file.")] = None,
@@ -71,7 +75,9 @@ def evaluate_command(
             )
         outcome = _evaluate_files(predictions, truth)
     elif model and data:
-        outcome = _evaluate_model(model, data, split, size, batch, engine, save_coco, quiet=as_json)
+        outcome = _evaluate_model(
+            model, data, split, size, batch, engine, save_coco, _renaming(count_as or []), quiet=as_json
+        )
     else:
         raise ConfigError("evaluate: a model and a dataset are needed", hint="herder evaluate MODEL DATA")
     if report:
@@ -104,6 +110,7 @@ def _evaluate_model(
     batch: int,
     engine: str,
     save_coco: Path | None,
+    count_as: dict[str, str],
     *,
     quiet: bool,
 ) -> _Outcome:
@@ -115,7 +122,13 @@ def _evaluate_model(
     with _progress(quiet) as progress:
         start = time.perf_counter()
         metrics, detections = evaluate_detector(
-            detector, dataset, size=size, batch=batch, progress=progress, on_problem=problems.append
+            detector,
+            dataset,
+            size=size,
+            batch=batch,
+            count_as=count_as,
+            progress=progress,
+            on_problem=problems.append,
         )
         seconds = time.perf_counter() - start
     if save_coco:
@@ -151,6 +164,17 @@ def _model_sections(
         model_section(spec, facts),
         *([problem_section(problems)] if problems else []),
     ]
+
+
+def _renaming(texts: list[str]) -> dict[str, str]:
+    """``alpaca=sheep,cow`` as ``{"sheep": "alpaca", "cow": "alpaca"}``."""
+    renaming: dict[str, str] = {}
+    for text in texts:
+        name, sign, others = text.partition("=")
+        if not sign or not name.strip() or not others.strip(" ,"):
+            raise ConfigError(f"--count-as {text}: wanted NAME=OTHER,OTHER", hint="such as --count-as alpaca=sheep,cow")
+        renaming.update({other.strip(): name.strip() for other in others.split(",") if other.strip()})
+    return renaming
 
 
 def _chosen_split(data: Path, split: str | None) -> str | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from herder.boxes import nms
 from herder.data.records import Dataset, ImageRecord, Problem
 from herder.detections import Detections
 from herder.errors import ConfigError, DataError
@@ -39,6 +40,7 @@ def evaluate_detector(
     *,
     size: int | None = None,
     batch: int = 8,
+    count_as: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_problem: Callable[[Problem], None] = log_problem,
 ) -> tuple[Metrics, list[Detections]]:
@@ -47,19 +49,24 @@ def evaluate_detector(
     ``size`` is the longest side in pixels the network sees (None: the model's own), ``batch`` the photos a step.
     ``progress`` is called with photos done and photos in all. A photo that cannot be read, or no longer has the size of
     its record, is given to ``on_problem`` and left out of the numbers; its place in the list holds no detections.
+    ``count_as`` gives classes of the model the name of a class of the data (``{"sheep": "alpaca"}``): what a model of
+    other classes is worth as a start. Detections that become one class are suppressed again.
     Raises ConfigError when the dataset has no photo or other classes than the detector, DataError when no photo at all
     can be read.
     """
     if not dataset.records:
         raise ConfigError("evaluation: the dataset has no photos", hint="check the path and the split")
-    mapping = class_mapping(detector.class_names, dataset.class_names)
+    mapping = class_mapping(detector.class_names, dataset.class_names, count_as or {})
     read: list[int] = []
     last: list[Problem] = []
     photos = _photos(dataset.records, read, last, on_problem)
     found = [Detections.empty(dataset.class_names) for _ in dataset.records]
     stream = detector.stream(photos, score=SCORE_FLOOR, size=size, limit=DETECTIONS_A_PHOTO, batch=batch)
     for done, detections in enumerate(stream):
-        found[read[done]] = _renamed(detections, mapping, dataset.class_names)
+        renamed = _renamed(detections, mapping, dataset.class_names)
+        if count_as:
+            renamed = renamed[nms(renamed.boxes, renamed.scores, renamed.classes, detector.spec.nms_iou)]
+        found[read[done]] = renamed
         if progress:
             progress(read[done] + 1, len(dataset))
     if not read:
@@ -70,25 +77,32 @@ def evaluate_detector(
     return metrics, found
 
 
-def class_mapping(model: tuple[str, ...], data: tuple[str, ...]) -> NDArray[np.int64]:
+def class_mapping(model: Sequence[str], data: Sequence[str], count_as: Mapping[str, str]) -> NDArray[np.int64]:
     """For each class of the model its id in the data (K,), by name; -1 where the data do not have it.
 
-    Raises ConfigError when they share no class.
+    Raises ConfigError when they share no class, or ``count_as`` names one that does not exist.
 
-    >>> class_mapping(("dog", "sheep"), ("sheep", "goat")).tolist()
-    [-1, 0]
+    >>> class_mapping(("dog", "sheep", "cow"), ("sheep", "goat"), {"cow": "goat"}).tolist()
+    [-1, 0, 1]
     """
-    mapping = np.array([data.index(name) if name in data else -1 for name in model], np.int64)
+    for names, known, where in ((count_as.keys(), model, "model"), (count_as.values(), data, "dataset")):
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ConfigError(
+                f"evaluation: the {where} knows no class {_listed(unknown)}", hint=f"its classes: {_listed(known, 100)}"
+            )
+    renamed = [count_as.get(name, name) for name in model]
+    mapping = np.array([data.index(name) if name in data else -1 for name in renamed], np.int64)
     if (mapping < 0).all():
         raise ConfigError(
             f"evaluation: the model knows {_listed(model)}, the dataset {_listed(data)}: no class is in both",
-            hint="use the dataset the model was made for, or rename the classes",
+            hint="use the dataset the model was made for, rename the classes, or count some as others (--count-as)",
         )
     return mapping
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def _listed(names: Sequence[str], limit: int = 5) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def _renamed(found: Detections, mapping: NDArray[np.int64], class_names: tuple[str, ...]) -> Detections:
