@@ -191,7 +191,9 @@ class TrainingDataset(TorchDataset[Sample]):
             factors = np.array([image.shape[1] / record.width, image.shape[0] / record.height] * 2, np.float32)
             return Sample(image, record.boxes * factors, record.classes, record.ignore)
         first = next(iter(self.problems.values()))
-        raise DataError(f"none of the {count} photos can be decoded; the first: {first.message}", hint=first.hint)
+        raise DataError(
+            f"none of the {count} photos can be decoded; the first: {first.path}: {first.message}", hint=first.hint
+        )
 
     def _order(self, epoch: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         known, order = self._epoch

@@ -32,6 +32,9 @@ STRIDE = 32
 PREFETCH = 2
 """Batches that each worker, or the thread, makes ahead of the training step."""
 
+_WORKER = "DataLoader worker"
+"""What torch calls a worker in the RuntimeError that tells of its death."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -227,8 +230,14 @@ class TrainingPipeline:
         """End the workers; the next epoch would start new ones."""
         self._latest += 1
         loader, self._loader = self._loader, None
-        if loader is not None and loader._iterator is not None:
+        if loader is None or loader._iterator is None:
+            return
+        try:
             loader._iterator._shutdown_workers()  # type: ignore[attr-defined]
+        except RuntimeError as error:  # torch hears only now of a worker that was killed; the others have ended
+            if _WORKER not in str(error):
+                raise
+            _log.warning("%s", error)
 
     def __enter__(self) -> TrainingPipeline:
         return self
@@ -237,9 +246,12 @@ class TrainingPipeline:
         self.close()
 
     def _checked(self, made: Iterator[Batch | DataError | ResourceError], turn: int) -> Iterator[Batch]:
-        for batch in made:
+        while True:
             if turn != self._latest:
                 raise RuntimeError("this epoch has ended: another one was begun, or the pipeline was closed")
+            batch = next(made, None)
+            if batch is None:
+                return
             if not isinstance(batch, Batch):
                 raise batch
             for problem in batch.problems:
@@ -294,12 +306,13 @@ class TrainingPipeline:
             made = iter(self._loader)
         try:
             yield from made
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, EOFError, ConnectionError) as error:
+            if isinstance(error, RuntimeError) and _WORKER not in str(error):
                 raise
             self.close()
+            said = str(error).partition("\n")[0] or "its connection broke"
             raise ResourceError(
-                f"a loader worker died: {str(error).splitlines()[0]}",
+                f"a loader worker died: {said}",
                 hint="memory may have run out: use fewer workers, or a smaller batch or image size",
             ) from error
 

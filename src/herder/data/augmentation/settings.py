@@ -100,7 +100,7 @@ class AugmentationConfig:
     paste_count: int = 3
     """At most so many animals are pasted into one picture."""
 
-    min_visible: float = 0.1
+    min_visible: float = 0.15
     """After cropping, a box stays when at least this share of its area is inside the picture."""
     min_side: float = 2.0
     """After cropping, a box stays when both its sides have at least this many pixels."""
