@@ -198,8 +198,9 @@ def test_agrees_with_pycocotools_on_anything(scene: tuple[list[Detections], list
     assert_agrees(*scene, NAMES[:2])
 
 
-def test_a_box_that_is_not_finite_is_a_false_alarm() -> None:
-    metrics = evaluate_detections([found([[np.nan, 0, 5, 5], BOX], [0.9, 0.8])], [record([BOX])], ("alpaca",))
+@pytest.mark.parametrize("broken", [[np.nan, 0, 5, 5], [np.inf, 0, np.inf, 5], [60, 60, 10, 10], [5, 5, 5, 5]])
+def test_a_broken_box_is_a_false_alarm(broken: list[float]) -> None:
+    metrics = evaluate_detections([found([broken, BOX], [0.9, 0.8])], [record([BOX])], ("alpaca",))
     assert metrics.map50 == pytest.approx(0.5)
     assert (metrics.precision, metrics.recall) == (0.5, 1.0)
 

@@ -78,7 +78,8 @@ class DetectionTable:
 
 def truth_table(records: Sequence[ImageRecord]) -> TruthTable:
     """The labelled boxes of these records; a box's area is width times height."""
-    boxes = _joined([record.boxes for record in records])
+    corners = np.concatenate([np.zeros((0, 4), np.float32), *(record.boxes for record in records)])
+    boxes = convert(corners, BoxFormat.XYXY, BoxFormat.XYWH)
     return TruthTable(
         np.repeat(np.arange(len(records), dtype=np.int64), [len(record) for record in records]),
         np.concatenate([np.zeros(0, np.int64), *(record.classes for record in records)]),
@@ -89,16 +90,16 @@ def truth_table(records: Sequence[ImageRecord]) -> TruthTable:
 
 
 def detection_table(detections: Sequence[Detections]) -> DetectionTable:
-    """The detections of all photos. A box that is not finite becomes one without area: a false alarm, never a hit."""
-    boxes = _joined([found.boxes for found in detections])
-    boxes[~np.isfinite(boxes).all(axis=1)] = 0
+    """The detections of all photos.
+
+    A box that is not finite, or turned inside out, becomes one without area: a false alarm, never a hit.
+    """
+    corners = np.concatenate([np.zeros((0, 4), np.float32), *(found.boxes for found in detections)])
+    sound = np.isfinite(corners).all(axis=1) & (corners[:, 2:] >= corners[:, :2]).all(axis=1)
+    boxes = convert(np.where(sound[:, None], corners, 0), BoxFormat.XYXY, BoxFormat.XYWH)
     return DetectionTable(
         np.repeat(np.arange(len(detections), dtype=np.int64), [len(found) for found in detections]),
         np.concatenate([np.zeros(0, np.int64), *(found.classes for found in detections)]),
         boxes,
         np.concatenate([np.zeros(0), *(found.scores.astype(np.float64) for found in detections)]),
     )
-
-
-def _joined(boxes: Sequence[NDArray[np.float32]]) -> DoubleArray:
-    return convert(np.concatenate([np.zeros((0, 4), np.float32), *boxes]), BoxFormat.XYXY, BoxFormat.XYWH)
