@@ -11,7 +11,7 @@ import numpy as np
 from herder.data.formats import coco, voc, yolo
 from herder.data.formats.detect import Layout, find_layout
 from herder.data.formats.write import Format, write_dataset, write_splits
-from herder.data.records import Dataset, ImageRecord
+from herder.data.records import Dataset, ImageRecord, Problem
 from herder.errors import DataError
 
 __all__ = ["Format", "available_splits", "read_dataset", "read_splits", "write_dataset", "write_splits"]
@@ -47,10 +47,21 @@ def read_dataset(path: Path, *, split: str | None = None) -> Dataset:
 def read_splits(path: Path) -> tuple[Dataset, ...]:
     """Read every split of the dataset at ``path``, all with the same class names; one in all where it has no splits.
 
-    Raises DataError as ``read_dataset`` does.
+    A split of which nothing can be used is left out and stands among the problems of the first, as long as others are
+    there. Raises DataError as ``read_dataset`` does.
     """
     layout = find_layout(Path(path))
-    parts = [_read(layout, name) for name in available_splits(path) or layout.splits]
+    parts: list[Dataset] = []
+    failed: list[DataError] = []
+    for name in available_splits(path) or layout.splits:
+        try:
+            parts.append(_read(layout, name))
+        except DataError as error:
+            failed.append(error)
+    if not parts:
+        raise failed[0]
+    lost = tuple(Problem(layout.root, "split-unusable", error.message, error.hint) for error in failed)
+    parts[0] = replace(parts[0], problems=lost + parts[0].problems)
     names = tuple(dict.fromkeys(name for part in parts for name in part.class_names))
     return tuple(
         replace(part, class_names=names, records=tuple(relabel(record, part.class_names, names) for record in part))

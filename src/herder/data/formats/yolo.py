@@ -60,6 +60,8 @@ class Layout:
     root: Path
     splits: Mapping[str, tuple[Source, ...]]
     class_names: tuple[str, ...] = ()
+    settings: Path | None = None
+    """The ``data.yaml`` that says so."""
 
 
 def find_layout(path: Path) -> Layout | None:
@@ -79,7 +81,7 @@ def find_layout(path: Path) -> Layout | None:
     if not names:
         named = next((root / n for n in NAME_FILES if (root / n).is_file()), None)
         names = read_class_names(named) if named else ()
-    return Layout(root, splits, names)
+    return Layout(root, splits, names, settings)
 
 
 def _read_settings(path: Path) -> tuple[Path, dict[str, tuple[Source, ...]], tuple[str, ...]]:
@@ -98,16 +100,14 @@ def _read_settings(path: Path) -> tuple[Path, dict[str, tuple[Source, ...]], tup
     for key in ("train", "val", "valid", "test"):
         if data.get(key):
             entries = data[key] if isinstance(data[key], list) else [data[key]]
-            splits[split_name(key)] = tuple(_settings_source(path, root, key, str(entry)) for entry in entries)
+            splits[split_name(key)] = tuple(_settings_source(path, root, str(entry)) for entry in entries)
     return root, splits, _settings_names(path, data)
 
 
-def _settings_source(settings: Path, root: Path, key: str, entry: str) -> Source:
+def _settings_source(settings: Path, root: Path, entry: str) -> Source:
     # Some exporters write "../train/images" for what lies beside the file.
     places = [root / entry, settings.parent / entry, settings.parent / entry.removeprefix("../")]
-    place = next((p for p in places if p.exists()), None)
-    if place is None:
-        raise DataError(f"{settings}: {key}: no such folder: {entry}", hint="correct the path in this file")
+    place = next((p for p in places if p.exists()), places[0])  # a missing one is an error once its split is read
     if place.is_file():
         return Source(place.parent, place.parent, listing=place)
     return Source(place, _labels_for(place))
@@ -168,6 +168,11 @@ def _has_labels(folder: Path, *, recursive: bool = True) -> bool:
 
 def read(layout: Layout, split: str) -> Dataset:
     """Read one split. Raises DataError when it holds no photo or not one label file."""
+    for source in layout.splits[split]:
+        if layout.settings and not source.images.is_dir():
+            raise DataError(
+                f"{layout.settings}: {split}: no such folder: {source.images}", hint="correct the path there"
+            )
     pairs, problems = _pairs(layout, split)
     where = layout.splits[split][0].images
     if not pairs:
