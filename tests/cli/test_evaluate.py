@@ -110,6 +110,8 @@ def test_model_on_data(model: str, photos: Path, tmp_path: Path) -> None:
     assert "b.png: 1 missed, 1 false" in html
     assert "a.png:" not in html
     assert "ms a photo" in html
+    assert "spots.onnx · data · val" in html
+    assert str(tmp_path) not in html
 
 
 def test_a_broken_photo_is_set_aside_with_exit_code_3(model: str, photos: Path, tmp_path: Path) -> None:

@@ -81,7 +81,9 @@ def evaluate_command(
     else:
         raise ConfigError("evaluate: a model and a dataset are needed", hint="herder evaluate MODEL DATA")
     if report:
-        write_report(report, "Evaluation", outcome.sections(), " · ".join(str(v) for v in outcome.about.values()))
+        # Names alone: a report is made to be passed on, and whole paths tell of the machine.
+        names = [Path(value).name for value in outcome.about.values() if isinstance(value, str)]
+        write_report(report, "Evaluation", outcome.sections(), " · ".join(filter(None, names)))
     if as_json:
         typer.echo(json.dumps(_as_json(outcome), indent=2, allow_nan=False))
     else:
