@@ -1,7 +1,7 @@
 """herder: turn photos of animals into a detector that its owner can trust, run anywhere and keep improving.
 
-The names below are the public API; each is imported when it is first used, so that reading a spec or running an exported
-model never waits for torch.
+The names below are the public API; each is imported when it is first used, so that reading a spec or running an
+exported model never waits for torch.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ ENGINES = ("auto", "torch", "onnx", "openvino")
 def load(path: str | Path, *, engine: str = "auto", threads: int | None = None) -> Detector:
     """Open a model file: ``.safetensors`` runs in torch, ``.onnx`` in ONNX Runtime or OpenVINO.
 
-    ``engine`` is ``auto``, ``torch``, ``onnx`` or ``openvino``; ``threads`` the number of CPU threads, all physical cores
-    where None. Raises ModelFileError for a file that is no herder model, ConfigError for an engine that cannot run it.
+    ``engine`` is ``auto``, ``torch``, ``onnx`` or ``openvino``; ``threads`` the number of CPU threads, all physical
+    cores where None. Raises ModelFileError for a file that is no herder model, ConfigError for an engine that cannot
+    run it.
     """
     path = Path(path)
     if engine not in ENGINES:
@@ -58,7 +59,8 @@ def train(
 ) -> TrainResult:
     """Train a detector on a folder of labelled photos; the Python twin of ``herder train``.
 
-    ``settings`` are fields of ``herder.training.config.TrainConfig``. Returns what the run reached and where its files are.
+    ``settings`` are fields of ``herder.training.config.TrainConfig``. Returns what the run reached and where its
+    files are.
     """
     from herder.cli.wiring_train import run_training
     from herder.training.config import load_config
@@ -68,7 +70,8 @@ def train(
 
 
 def evaluate(model: str | Path | Detector, data: str | Path, *, split: str = "val", size: int | None = None) -> Metrics:
-    """Measure a model on one split of a labelled folder: COCO figures, and precision and recall at the best threshold."""
+    """Measure a model on one split of a labelled folder: COCO figures, and precision and recall at the best
+    threshold."""
     from herder.data.formats import read_dataset
     from herder.evaluation import evaluate_detector
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class HerderError(Exception):
-    """The base of every error that herder raises on purpose; the command line turns it into one message and exit code 2.
+    """The base of every error that herder raises on purpose; the command line turns it into one message and exit
+    code 2.
 
     The message names the file or the field and what is wrong with it; ``hint`` says what to do next.
 

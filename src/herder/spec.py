@@ -162,7 +162,9 @@ def _check(spec: ModelSpec, source: str) -> None:
     if not spec.class_names or not all(isinstance(n, str) and n for n in spec.class_names):
         raise ModelFileError(f"{source}: class_names must be at least one name", hint="the file is damaged")
     if spec.input_size < 32 or spec.input_size % 32:
-        raise ModelFileError(f"{source}: input_size {spec.input_size} is not a multiple of 32", hint="the file is damaged")
+        raise ModelFileError(
+            f"{source}: input_size {spec.input_size} is not a multiple of 32", hint="the file is damaged"
+        )
 
 
 def example_spec() -> ModelSpec:

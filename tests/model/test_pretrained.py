@@ -1,4 +1,5 @@
-"""Published weights: the imported network against ONNX Runtime on the published file, and a pickle made for the test."""
+"""Published weights: the imported network against ONNX Runtime on the published file, and a pickle made for the
+test."""
 
 import numpy as np
 import pytest
@@ -44,8 +45,10 @@ def test_raw_outputs_agree_with_onnx_runtime(nano, shared_dir):
         rgb = canvas.transpose(2, 0, 1)[None].astype(np.float32)
         (wanted,) = session.run(None, {"images": np.ascontiguousarray(rgb[:, ::-1])})  # the published network takes BGR
         found = published_rows(network, torch.from_numpy(rgb))
-        # Both engines round in float32: against float64 each is off by up to 1.5e-4 where values reach 3.
-        np.testing.assert_allclose(found, wanted, atol=1e-4, rtol=1e-4)
+        # Both engines round in float32 over 113 convolutions: against float64 each is off by up to 1.5e-4 itself.
+        difference = np.abs(found - wanted)
+        assert np.quantile(difference, 0.9999) <= 1e-4
+        assert difference.max() <= 1e-4 * np.abs(wanted).max()
 
 
 @pytest.mark.shared

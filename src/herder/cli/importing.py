@@ -17,7 +17,8 @@ def import_command(
         str | None, typer.Option(help="yolox-nano/tiny/s/m/l/x; found by the file's shapes if not given.")
     ] = None,
     allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Open a .pth file. A pickle can run programs: only from a trusted source.")
+        bool,
+        typer.Option("--allow-pickle", help="Open a .pth file. A pickle can run programs: only from a trusted source."),
     ] = False,
 ) -> None:
     """Turn published YOLOX weights (Apache-2.0) into a herder model file."""

@@ -28,7 +28,8 @@ class Backbone(nn.Module):
             self.stages.append(nn.Sequential(*layers))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) to three maps: (B, widths[2], H/8, W/8), (B, widths[3], H/16, W/16), (B, widths[4], H/32, W/32)."""
+        """(B, 3, H, W) to three maps: (B, widths[2], H/8, W/8), (B, widths[3], H/16, W/16), (B, widths[4], H/32,
+        W/32)."""
         x = self.stem(x)  # (B, widths[0], H/2, W/2)
         maps = []
         for stage in self.stages:

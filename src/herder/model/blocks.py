@@ -1,9 +1,9 @@
 """The blocks that backbone, neck and head are made of.
 
 Notation: B photos, C channels, H and W cells of a feature map.
-Sources: CSPNet (https://arxiv.org/abs/1911.11929), SPP (https://arxiv.org/abs/1406.4729), MobileNet's depthwise separable
-convolution (https://arxiv.org/abs/1704.04861), squeeze-and-excitation (https://arxiv.org/abs/1709.01507) and the shapes of
-YOLOX (https://arxiv.org/abs/2107.08430), whose published weights load into these modules.
+Sources: CSPNet (https://arxiv.org/abs/1911.11929), SPP (https://arxiv.org/abs/1406.4729), MobileNet's depthwise
+separable convolution (https://arxiv.org/abs/1704.04861), squeeze-and-excitation (https://arxiv.org/abs/1709.01507)
+and the shapes of YOLOX (https://arxiv.org/abs/2107.08430), whose published weights load into these modules.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Conv(nn.Module):
         bn = self.bn
         if not isinstance(bn, nn.BatchNorm2d):
             return
-        assert bn.running_mean is not None and bn.running_var is not None
+        assert bn.running_mean is not None
+        assert bn.running_var is not None
         factor = bn.weight / torch.sqrt(bn.running_var + bn.eps)  # (C,)
         self.conv.weight.mul_(factor[:, None, None, None])
         self.conv.bias = nn.Parameter(bn.bias - bn.running_mean * factor)
@@ -74,7 +75,8 @@ def conv3(a: Architecture, inputs: int, outputs: int, stride: int = 1, *, depthw
 
 
 class Focus(nn.Module):
-    """Space to depth: each 2 x 2 block of pixels becomes 4 times the channels, then a 3 x 3 convolution (YOLOX's stem)."""
+    """Space to depth: each 2 x 2 block of pixels becomes 4 times the channels, then a 3 x 3 convolution (YOLOX's
+    stem)."""
 
     def __init__(self, a: Architecture, inputs: int, outputs: int) -> None:
         super().__init__()

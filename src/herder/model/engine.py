@@ -21,7 +21,7 @@ class TorchEngine:
         self.spec: ModelSpec = network.spec
         self.device = torch.device(device)
         self.network = network.fused() if fuse else network
-        self.network.to(self.device, memory_format=torch.channels_last)
+        self.network.to(device=self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def needs_nms(self) -> bool:

@@ -73,7 +73,8 @@ def read_spec(path: Path) -> ModelSpec:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file. Raises ModelFileError when it is damaged."""
     try:
-        return safetensors.torch.load_file(path)
+        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
+        return tensors
     except (safetensors.SafetensorError, OSError, KeyError) as error:
         raise ModelFileError(f"{path}: cannot be read ({error})", hint="copy the file again") from None
 

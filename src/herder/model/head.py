@@ -27,9 +27,9 @@ LARGEST_LOG_SIDE = 8.0
 class RawOutput:
     """What the head says before it is decoded, and where its cells are.
 
-    ``box`` (B, A, 4 R) logits of the distances left, top, right, bottom in strides, or (B, A, 4) ``x, y, log w, log h`` in
-    strides where R is 0; ``cls`` (B, A, K) logits; ``obj`` (B, A, 1) logits or None; ``corners`` (A, 2) top left of each
-    cell and ``strides`` (A, 1), both in canvas pixels; ``one_to_one`` the second head's output or None.
+    ``box`` (B, A, 4 R) logits of the distances left, top, right, bottom in strides, or (B, A, 4) ``x, y, log w, log
+    h`` in strides where R is 0; ``cls`` (B, A, K) logits; ``obj`` (B, A, 1) logits or None; ``corners`` (A, 2) top
+    left of each cell and ``strides`` (A, 1), both in canvas pixels; ``one_to_one`` the second head's output or None.
     """
 
     box: Tensor
@@ -66,16 +66,17 @@ class Head(nn.Module):
 
     @torch.no_grad()
     def start_biases(self, a: Architecture) -> None:
-        """Set the last layers' biases: classes rare (``PRIOR``), boxes about 5 cells wide where distributions are used."""
+        """Set the last layers' biases: classes rare (``PRIOR``), boxes about 5 cells wide where distributions are
+        used."""
         prior = -math.log((1 - PRIOR) / PRIOR)
         for layer in (*self.cls_preds, *self.obj_preds):
-            layer.bias.fill_(prior)
+            _bias(layer).fill_(prior)
         for layer in self.reg_preds:
             if a.reg_max:
                 # A distribution that falls with distance, mean about 2.5 strides a side: the first boxes overlap
                 # the animals at once, where a flat one would start at (R - 1) / 2 strides a side.
-                layer.bias.copy_((-torch.arange(a.reg_max, dtype=torch.float32) / 3).repeat(4))
-            layer.weight.mul_(0.1)
+                _bias(layer).copy_((-torch.arange(a.reg_max, dtype=torch.float32) / 3).repeat(4))
+            _weight(layer).mul_(0.1)
 
     def forward(self, maps: tuple[Tensor, ...]) -> RawOutput:
         """Maps of stride 8, 16, 32 to RawOutput."""
@@ -96,6 +97,17 @@ class Head(nn.Module):
             torch.cat(corners),
             torch.cat(strides),
         )
+
+
+def _bias(layer: nn.Module) -> Tensor:
+    assert isinstance(layer, nn.Conv2d)
+    assert layer.bias is not None
+    return layer.bias
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    assert isinstance(layer, nn.Conv2d)
+    return layer.weight
 
 
 def rows(x: Tensor) -> Tensor:
@@ -119,7 +131,7 @@ def decode_boxes(raw: RawOutput, reg_max: int) -> Tensor:
     if reg_max:
         bins = torch.arange(reg_max, device=box.device, dtype=torch.float32)
         # The mean of each side's distribution, in strides from the cell's centre: (B, A, 4, R) . (R,) -> (B, A, 4)
-        sides = box.unflatten(-1, (4, reg_max)).softmax(-1) @ bins * raw.strides
+        sides = box.view(*box.shape[:-1], 4, reg_max).softmax(-1) @ bins * raw.strides
         centres = raw.corners + raw.strides / 2
         return torch.cat((centres - sides[..., :2], centres + sides[..., 2:]), dim=-1)
     centres = box[..., :2] * raw.strides + raw.corners

@@ -7,6 +7,7 @@ Notation: B photos, A cells, G animals, K classes, R bins, P positive cells of t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -87,26 +88,39 @@ def classification_loss(logits: Tensor, wanted: Tensor, keep: Tensor, class_weig
 
 
 def varifocal_loss(logits: Tensor, wanted: Tensor, keep: Tensor, class_weight: Tensor | None) -> Tensor:
-    """Like ``classification_loss``, but positives count by their target and negatives by 0.75 p ** 2 (varifocal loss)."""
+    """Like ``classification_loss``, but positives count by their target and negatives by 0.75 p ** 2 (varifocal
+    loss)."""
     p = logits.detach().sigmoid()
     focus = torch.where(wanted > 0, wanted, 0.75 * p.square())
     entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * focus * keep
     return (entropy if class_weight is None else entropy * class_weight).sum()
 
 
+def at_least_one(count: Tensor) -> Tensor:
+    """What a batch's sums are divided by: its own count of targets, or 1 where it has none."""
+    return count.clamp(min=1)
+
+
 class DetectionLoss:
     """The loss of a batch: assign cells to animals, then add up the terms.
 
     Every term is divided by the sum of target weights, so that neither batch size nor herd size changes its scale.
-    ``class_weight`` (K,) makes rare classes count more; None counts all alike.
+    ``class_weight`` (K,) makes rare classes count more; None counts all alike. ``count`` turns this batch's target
+    weights into the divisor: over several processes it asks the others, too.
     """
 
     def __init__(
-        self, spec: ModelSpec, config: LossConfig | None = None, *, class_weight: Tensor | None = None
+        self,
+        spec: ModelSpec,
+        config: LossConfig | None = None,
+        *,
+        class_weight: Tensor | None = None,
+        count: Callable[[Tensor], Tensor] = at_least_one,
     ) -> None:
         self.reg_max = spec.architecture.reg_max
         self.config = config or LossConfig()
         self.class_weight = class_weight
+        self.count = count
         auto = "sim_ota" if spec.architecture.objectness else "task_aligned"
         self.assigner = auto if self.config.assigner == "auto" else self.config.assigner
 
@@ -141,12 +155,12 @@ class DetectionLoss:
         wanted_boxes = truth.boxes[photo, picked]  # (P, 4)
         logits = raw.cls.float()
         if raw.obj is None:
-            target, count = weight, weight.sum().clamp(min=1)
+            target, count = weight, self.count(weight.sum())
             # A cell counts for its box as much as for its class.
             box_weight = weight
         else:
             # YOLOX: every positive cell counts 1 for box and objectness; the class is wanted at the box's IoU.
-            target, count = weight, positive.sum().clamp(min=1).float()
+            target, count = weight, self.count(positive.sum().float())
             box_weight = torch.ones_like(weight)
         wanted = torch.zeros_like(logits)  # (B, A, K)
         cell = positive.nonzero()[:, 1]
@@ -164,7 +178,7 @@ class DetectionLoss:
         if self.reg_max:
             centre, stride = (raw.corners + raw.strides / 2)[cell], raw.strides[cell]  # (P, 2), (P, 1)
             sides = torch.cat((centre - wanted_boxes[:, :2], wanted_boxes[:, 2:] - centre), dim=-1) / stride
-            bins = raw.box[positive].float().unflatten(-1, (4, self.reg_max))
+            bins = raw.box[positive].float().view(-1, 4, self.reg_max)
             dfl = distribution_focal_loss(bins, sides, box_weight) / count * c.dfl
         else:
             dfl = logits.new_zeros(())

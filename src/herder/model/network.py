@@ -38,7 +38,8 @@ class Network(nn.Module):
         self.folded_input = False
 
     def forward(self, images: Tensor) -> RawOutput | tuple[Tensor, Tensor]:
-        """Images (B, 3, H, W) RGB, 0..255, uint8 or float, to RawOutput in training mode, else to decoded boxes and scores.
+        """Images (B, 3, H, W) RGB, 0..255, uint8 or float, to RawOutput in training mode, else to decoded boxes and
+        scores.
 
         Boxes (B, A, 4) are xyxy canvas pixels, scores (B, A, K) in 0..1.
         """
@@ -90,7 +91,8 @@ class Network(nn.Module):
         weight = first.weight * self.spec.scale
         if self.spec.channel_order == "bgr":
             # Input channels come in groups of 3 (4 groups behind a Focus stem): turn each group round.
-            weight = weight.unflatten(1, (-1, 3)).flip(2).flatten(1, 2)
+            outputs, inputs, height, width = weight.shape
+            weight = weight.view(outputs, inputs // 3, 3, height, width).flip(2).flatten(1, 2)
         first.weight.copy_(weight)
         network.folded_input = True
         return network

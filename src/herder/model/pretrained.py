@@ -1,7 +1,9 @@
-"""Bring published YOLOX weights into herder: from the ONNX files, or from the PyTorch files where the user allows a pickle.
+"""Bring published YOLOX weights into herder: from the ONNX files, or from the PyTorch files where the user allows a
+pickle.
 
-YOLOX (Megvii, Apache-2.0, https://github.com/Megvii-BaseDetection/YOLOX) publishes both. An ONNX file has its batch norms
-folded into the convolutions and most names lost; its convolutions stand in the order of execution, which is ours too.
+YOLOX (Megvii, Apache-2.0, https://github.com/Megvii-BaseDetection/YOLOX) publishes both. An ONNX file has its batch
+norms folded into the convolutions and most names lost; its convolutions stand in the order of execution, which is
+ours too.
 """
 
 from __future__ import annotations
@@ -22,16 +24,16 @@ from herder.spec import ModelSpec
 
 log = logging.getLogger(__name__)
 
-COCO_CLASSES = tuple(
-    (
-        "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,bench,"
-        "bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,"
-        "sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,"
-        "bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,"
-        "toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,"
-        "teddy bear,hair drier,toothbrush"
-    ).split(",")
-)
+COCO_CLASSES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
+    "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
+    "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
+    "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
+    "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
+    "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
 """COCO's 80 classes in the order of the published weights."""
 
 ORIGIN = "YOLOX weights trained on COCO by Megvii, Apache-2.0, https://github.com/Megvii-BaseDetection/YOLOX"
@@ -46,8 +48,8 @@ SIZE_LIMIT = 2 * 1024**3
 def import_weights(path: Path, *, model: str | None = None, allow_pickle: bool = False) -> Network:
     """Read a published YOLOX file, ``.onnx`` or (with ``allow_pickle``) ``.pth``, as a Network in eval mode.
 
-    ``model`` is a name such as ``yolox-nano``; where None it is found by the tensors' shapes. Raises ModelFileError for a
-    file that is not a YOLOX network, ConfigError for a pickle that was not allowed.
+    ``model`` is a name such as ``yolox-nano``; where None it is found by the tensors' shapes. Raises ModelFileError
+    for a file that is not a YOLOX network, ConfigError for a pickle that was not allowed.
     """
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file", hint="check the path")
@@ -149,7 +151,9 @@ def unfold_batchnorm(block: Conv, bias: Tensor) -> None:
     Mean 0 and variance 1 - eps divide by 1. ``calibrate_batchnorm`` puts true statistics in their place.
     """
     bn = block.bn
-    assert isinstance(bn, nn.BatchNorm2d) and bn.running_mean is not None and bn.running_var is not None
+    assert isinstance(bn, nn.BatchNorm2d)
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
     bn.running_mean.zero_()
     bn.running_var.fill_(1 - bn.eps)
     bn.weight.fill_(1)
@@ -214,14 +218,16 @@ def _check_finite(network: Network, path: Path) -> None:
 def calibrate_batchnorm(network: Network, images: Tensor) -> None:
     """Give each batch norm the statistics of ``images`` (B, 3, H, W), without changing what the network computes.
 
-    Weights from a folded file come with norms that do nothing (mean 0, variance 1). Trained on in batch mode, such a norm
-    would suddenly start to normalise. Here each one gets the mean and variance that its convolution really has, and a scale
-    and shift that undo them: y = w (x - m) / s + b stays the same function.
+    Weights from a folded file come with norms that do nothing (mean 0, variance 1). Trained on in batch mode, such a
+    norm would suddenly start to normalise. Here each one gets the mean and variance that its convolution really has,
+    and a scale and shift that undo them: y = w (x - m) / s + b stays the same function.
     """
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
 
     def measure(bn: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(bn, nn.BatchNorm2d) and bn.running_mean is not None and bn.running_var is not None
+        assert isinstance(bn, nn.BatchNorm2d)
+        assert bn.running_mean is not None
+        assert bn.running_var is not None
         x = inputs[0]
         factor = bn.weight / torch.sqrt(bn.running_var + bn.eps)
         shift = bn.bias - bn.running_mean * factor

@@ -68,9 +68,9 @@ def assign_task_aligned(
 ) -> Assignment:
     """The ``top`` cells of each animal by score ** alpha * IoU ** beta, among those whose centre lies in its box.
 
-    ``boxes`` (B, A, 4) predicted xyxy pixels, ``scores`` (B, A, K) predicted 0..1, ``centres`` (A, 2), ``strides`` (A, 1).
-    A cell wanted by two animals goes to the one it overlaps more. The target weight is the alignment, scaled so that each
-    animal's best cell gets the animal's best IoU (TOOD, equation 4).
+    ``boxes`` (B, A, 4) predicted xyxy pixels, ``scores`` (B, A, K) predicted 0..1, ``centres`` (A, 2), ``strides``
+    (A, 1). A cell wanted by two animals goes to the one it overlaps more. The target weight is the alignment, scaled
+    so that each animal's best cell gets the animal's best IoU (TOOD, equation 4).
     """
     batch, cells = scores.shape[:2]
     if truth.boxes.shape[1] == 0:
@@ -113,8 +113,9 @@ def assign_sim_ota(
 ) -> Assignment:
     """SimOTA: each animal takes as many cells as its ``top`` best overlaps sum to, the cheapest first.
 
-    The cost is the class's cross entropy + 3 x (-log IoU), with a fine outside of box and centre region (``radius`` strides
-    around the animal's middle). Arguments as in ``assign_task_aligned``; the weight is the IoU, as YOLOX has it.
+    The cost is the class's cross entropy + 3 x (-log IoU), with a fine outside of box and centre region (``radius``
+    strides around the animal's middle). Arguments as in ``assign_task_aligned``; the weight is the IoU, as YOLOX has
+    it.
     """
     batch, cells, classes = scores.shape
     if truth.boxes.shape[1] == 0:
