@@ -1,0 +1,226 @@
+"""A whole training run from a folder of photos: what ties data, model, training and evaluation together."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from herder.data.formats import read_splits
+from herder.data.pipeline import TrainingPipeline
+from herder.data.records import Dataset, Severity
+from herder.data.sampling import class_weights
+from herder.data.splits import split_dataset
+from herder.errors import ConfigError, DataError, HerderError, MissingExtraError
+from herder.evaluation import evaluate_detector
+from herder.inference import Detector
+from herder.model.engine import TorchEngine
+from herder.model.families import make_spec
+from herder.model.files import load_model, read_spec
+from herder.model.losses import DetectionLoss
+from herder.model.network import Network
+from herder.model.pretrained import import_weights
+from herder.model.transfer import transfer_weights
+from herder.training import distributed
+from herder.training.config import TrainConfig
+from herder.training.loop import Ending, TrainResult, train
+from herder.training.reproducibility import seed_everything
+from herder.training.run import RunSettings, find_run, new_run_folder, write_run_facts
+from herder.training.terminal import TerminalTracker
+from herder.training.tracking import Tracker
+
+DEFAULT_MODEL = "herder-n"
+
+VALIDATION_SHARE = 0.2
+"""Share of the photos that are held back for validation where the dataset has no split of its own."""
+
+SPLIT_SEED = 0
+"""The same photos are held back whatever the run's seed, so that runs can be compared."""
+
+PROBLEMS_SHOWN = 5
+"""Findings written to the terminal; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The photos of a run, where they come from, and what there is to say about them."""
+
+    source: Path
+    train: Dataset
+    validation: Dataset
+    notes: tuple[str, ...] = ()
+
+    @property
+    def set_aside(self) -> int:
+        """How many findings left something out."""
+        parts = (self.train, self.validation)
+        return sum(problem.severity is Severity.SET_ASIDE for part in parts for problem in part.problems)
+
+
+def read_photos(data: Path) -> Photos:
+    """Training and validation photos of the dataset at ``data``; 20 % are held back where it has no validation split.
+
+    Raises DataError when there is nothing to train on.
+    """
+    parts = {part.split: part for part in read_splits(data)}
+    notes = []
+    if "train" in parts and "val" in parts:
+        training, validation = parts["train"], parts["val"]
+    elif len(parts) > 1 and "train" not in parts:
+        raise DataError(f"{data}: has splits {', '.join(parts)} but no train", hint="name one of them train")
+    else:
+        whole = parts.get("train", next(iter(parts.values())))
+        halves = split_dataset(whole, {"train": 1 - VALIDATION_SHARE, "val": VALIDATION_SHARE}, SPLIT_SEED)
+        training, validation = halves["train"], halves["val"]
+        notes.append(
+            f"no validation split: {len(validation)} of {len(whole)} photos are held back, always the same; "
+            "`herder data split` makes a lasting one"
+        )
+    if not sum(len(record) for record in training):
+        raise DataError(f"{data}: no labelled box in {len(training)} training photos", hint="label some animals first")
+    problems = [p for part in (training, validation) for p in part.problems]
+    notes += [f"{problem.severity.value}: {problem}" for problem in problems[:PROBLEMS_SHOWN]]
+    if len(problems) > PROBLEMS_SHOWN:
+        notes.append(f"... and {len(problems) - PROBLEMS_SHOWN:,} more findings; `herder data check {data}` lists them")
+    return Photos(data, training, validation, tuple(notes))
+
+
+def base_config(init: Path | None) -> TrainConfig:
+    """The defaults for a run: from scratch, or for fine-tuning at the image size that ``init`` was trained with."""
+    if init is None:
+        return TrainConfig()
+    size = {"image_size": read_spec(init).input_size} if init.suffix == ".safetensors" else {}
+    return TrainConfig.from_dict({**TrainConfig.fine_tuning().as_dict(), **size})
+
+
+def build_network(model: str | None, init: Path | None, photos: Dataset, config: TrainConfig) -> tuple[Network, str]:
+    """The network to train, and a sentence on where its weights come from.
+
+    Raises ConfigError for an unknown model, ModelFileError when ``init`` cannot be read or does not fit.
+    """
+    facts: dict[str, Any] = {"input_size": config.image_size, "dataset_fingerprint": photos.fingerprint()}
+    if init is None:
+        return Network(make_spec(model or DEFAULT_MODEL, photos.class_names).replace(**facts)), "random start"
+    source = load_model(init) if init.suffix == ".safetensors" else import_weights(init, model=model)
+    old = source.spec
+    if model is None or model == old.name:
+        spec = old.replace(class_names=photos.class_names, metrics={}, **facts)
+    else:
+        spec = make_spec(model, photos.class_names).replace(**facts)
+    network = Network(spec.replace(origin=old.origin or f"{old.name} ({init.name})"))
+    report = transfer_weights(network, source.state_dict(), old.class_names)
+    left = f", {len(report.left)} start afresh" if report.left else ""
+    classes = "; ".join(f"{name} from {origin}" for name, origin in report.classes.items())
+    return network, f"start from {init}: {report.copied} tensors taken over{left}; {classes}"
+
+
+def evaluator(
+    validation: Dataset, config: TrainConfig, device: torch.device
+) -> Callable[[Network], Mapping[str, float]]:
+    """The function that the loop calls for the averaged network after an epoch."""
+
+    def evaluate(network: Network) -> Mapping[str, float]:
+        detector = Detector(TorchEngine(network, device=device))
+        metrics, _ = evaluate_detector(detector, validation, size=config.image_size, batch=config.batch_size)
+        return metrics.as_dict()
+
+    return evaluate
+
+
+def run_training(
+    data: Path | Photos,
+    model: str | None,
+    init: Path | None,
+    config: TrainConfig,
+    out: Path | None = None,
+    *,
+    resume: bool = False,
+    trackers: Sequence[Tracker] | None = None,
+    console: Console | None = None,
+) -> TrainResult:
+    """Train on the photos at ``data``, a path or photos already read, and return what was reached.
+
+    ``model`` None is the model of ``init``, or herder-n without one. ``out`` is the run folder, the first free
+    ``runs/train-N`` where None. ``resume`` goes on with the run in ``out``, if there is one. ``trackers`` None shows
+    progress in the terminal. Raises DataError, ConfigError, ModelFileError and ResourceError as the rooms below do.
+    """
+    if importlib.util.find_spec("faster_coco_eval") is None:
+        raise MissingExtraError("training", "train")  # before hours of it, not at the first evaluation
+    ranks = distributed.Ranks.from_environment()
+    console = console or Console(stderr=True, soft_wrap=True, quiet=not ranks.first)
+    photos = data if isinstance(data, Photos) else read_photos(data)
+    if config.batch_size % ranks.world_size:
+        raise ConfigError(
+            f"batch_size: {config.batch_size} photos do not divide over {ranks.world_size} processes",
+            hint="make it a multiple of their number",
+        )
+    seed_everything(config.seed)
+    network, start = build_network(model, init, photos.train, config)
+    device = ranks.pick_device(config.device)
+    pipeline = TrainingPipeline(
+        photos.train,
+        size=config.image_size,
+        batch_size=config.batch_size // ranks.world_size,
+        augmentation=config.augmentation,
+        seed=config.seed,
+        workers=config.workers,
+        balanced=config.balanced,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+    )
+    weights = torch.from_numpy(class_weights(photos.train)).to(device) if config.balanced else None
+    loss = DetectionLoss(network.spec, config.loss, class_weight=weights, count=distributed.shared_count)
+    # The folder comes last: what can go wrong before leaves none behind.
+    settings = RunSettings(str(photos.source), network.spec.name, str(init or ""), config)
+    folder = _folder(out, resume, settings, photos, ranks)
+    size = sum(p.numel() for p in network.parameters())
+    about = (
+        f"{network.spec.name}: {size:,} parameters, {len(photos.train)} photos to train on, {len(photos.validation)} "
+        f"to validate, {config.image_size} pixels, on {device}; run folder {folder}"
+    )
+    for line in (*photos.notes, start, about):
+        console.print(line, markup=False, highlight=False)
+    with pipeline:
+        result = train(
+            network,
+            network.spec,
+            pipeline,
+            config,
+            folder,
+            evaluate=evaluator(photos.validation, config, device),
+            loss=loss,
+            trackers=[TerminalTracker()] if trackers is None else trackers,
+            resume=resume,
+        )
+        if ranks.first and result.ending is not Ending.INTERRUPTED and result.best.exists():
+            _draw(result, photos, pipeline, console)
+    return result
+
+
+def _folder(out: Path | None, resume: bool, settings: RunSettings, photos: Photos, ranks: distributed.Ranks) -> Path:
+    """The run's folder; the first rank makes it, and the others need its name."""
+    run = find_run(out) if resume else None
+    if run is not None:
+        return run
+    if out is None and ranks.several:
+        raise ConfigError("out: several processes need the run folder by name", hint="give --out")
+    if out is not None and not ranks.first:
+        return out
+    folder = new_run_folder(out)
+    write_run_facts(folder, settings, photos.train, photos.validation)
+    return folder
+
+
+def _draw(result: TrainResult, photos: Photos, pipeline: TrainingPipeline, console: Console) -> None:
+    """Plots of the finished run; a failure there is told and costs nothing else."""
+    from herder.cli.training_plots import write_plots
+
+    try:
+        write_plots(result, photos.validation, pipeline)
+    except HerderError as error:
+        console.print(f"no plots: {error}", markup=False, highlight=False)

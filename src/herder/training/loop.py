@@ -1,0 +1,395 @@
+"""The training loop, to be read in one sitting.
+
+One step: batch, forward, loss, backward, clip, AdamW, average. One epoch: steps, evaluation of the averaged weights,
+best model, trackers, checkpoint. Everything a run has is in ``last.safetensors``, so that it can die anywhere.
+Notation: B photos of a batch, S side of the canvas in pixels, G boxes a photo has at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from herder.data.pipeline import Batch
+from herder.errors import HerderError
+from herder.model.files import save_model
+from herder.model.losses import DetectionLoss, LossTerms
+from herder.spec import ModelSpec
+from herder.training import distributed
+from herder.training.checkpoint import Progress, check_matches, load_checkpoint, restore, save_checkpoint
+from herder.training.config import STRIDE, Precision, Schedule, TrainConfig
+from herder.training.early_stopping import EarlyStopping, PlateauFactor
+from herder.training.limits import StopRequest, graceful_stop, memory_limits, peak_memory_mb
+from herder.training.optimization import (
+    clip_gradients,
+    freeze,
+    learning_rates,
+    make_optimizer,
+    schedule,
+    set_learning_rates,
+)
+from herder.training.reproducibility import deterministic_algorithms, seed_everything
+from herder.training.tracking import LOSSES, CsvTracker, RunFacts, StepFacts, Tracker, Trackers
+from herder.training.weight_averaging import WeightAverage
+
+logger = logging.getLogger(__name__)
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+"""The checkpoint to resume from, and the model file to use."""
+
+LOOK_EVERY = 10
+"""Steps between looks at whether the loss is finite: each look waits for the GPU."""
+
+REPORT_SECONDS = 0.25
+"""At most so often the trackers hear of a step."""
+
+N = TypeVar("N", bound=nn.Module)
+
+
+class BatchSource(Protocol):
+    """Where batches come from; ``herder.data.pipeline.TrainingPipeline`` is one."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch, the same on every rank."""
+
+    def epoch(self, epoch: int, start_step: int = 0, *, mosaic: bool = True) -> Iterator[Batch]:
+        """The batches of an epoch from a step on: the same for the same epoch and step, whatever came before."""
+
+
+class LossFunction(Protocol):
+    """What the network minimises; ``herder.model.losses.DetectionLoss`` is one."""
+
+    def __call__(self, raw: Any, boxes: Tensor, classes: Tensor, valid: Tensor, ignore: Tensor, /) -> LossTerms:
+        """The network's output, boxes (B, G, 4) canvas pixels, classes, valid and ignore (B, G) to the terms."""
+
+
+class DivergedError(HerderError):
+    """The loss or its gradient became infinite or not a number."""
+
+
+class Ending(Enum):
+    """Why a run stopped."""
+
+    FINISHED = "finished"
+    """All epochs are done."""
+    EARLY = "stopped early"
+    """The metric had stopped rising."""
+    INTERRUPTED = "interrupted"
+    """Ctrl-C or SIGTERM; ``--resume`` goes on."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run reached and where it left its files."""
+
+    folder: Path
+    best: Path
+    """The best model; there is none before the first evaluation."""
+    last: Path
+    """The checkpoint."""
+    metrics: Mapping[str, float]
+    """Of the best model on the validation photos."""
+    best_epoch: int
+    """Counted from 1; 0 before the first evaluation."""
+    epochs: int
+    """Epochs done."""
+    ending: Ending
+    seconds: float
+    """Wall time over all parts of the run."""
+
+
+def train(
+    network: N,
+    spec: ModelSpec,
+    pipeline: BatchSource,
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    evaluate: Callable[[N], Mapping[str, float]],
+    loss: LossFunction | None = None,
+    trackers: Sequence[Tracker] = (),
+    resume: bool = False,
+) -> TrainResult:
+    """Train ``network`` in place, keep the best of its averaged weights in ``run_dir``, and return what was reached.
+
+    ``evaluate`` gets the averaged network in eval mode and returns numbers by name, ``config.metric`` among them;
+    ``loss`` None is the spec's ``DetectionLoss``. With ``resume`` the run goes on from its checkpoint, if there is one.
+    Same seed, same machine: the same weights bit for bit, however often the run was killed and resumed.
+    Raises DivergedError when the loss is not finite, ResourceError when memory or disk run out, ModelFileError and
+    ConfigError when the checkpoint does not belong to this run.
+    """
+    ranks = distributed.Ranks.from_environment()
+    device = ranks.pick_device(config.device)
+    loss = loss or _default_loss(spec, config)
+    with deterministic_algorithms(), distributed.joined(ranks, device), graceful_stop() as stop:
+        run = _Run(network, spec, pipeline, config, run_dir, evaluate, loss, trackers, ranks, device)
+        return run.go(stop, resume=resume)
+
+
+class _Run:
+    """The objects of one run, and the loop over them."""
+
+    def __init__(
+        self,
+        network: N,
+        spec: ModelSpec,
+        pipeline: BatchSource,
+        config: TrainConfig,
+        folder: Path,
+        evaluate: Callable[[N], Mapping[str, float]],
+        loss: LossFunction,
+        trackers: Sequence[Tracker],
+        ranks: distributed.Ranks,
+        device: torch.device,
+    ) -> None:
+        seed_everything(config.seed)
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        network.to(device)
+        network.to(memory_format=layout)  # type: ignore[call-overload]
+        self.network, self.spec, self.pipeline, self.config, self.folder = network, spec, pipeline, config, folder
+        self.loss, self.ranks, self.device, self.layout = loss, ranks, device, layout
+        self.average = WeightAverage(network, decay=config.ema_decay, warmup=config.ema_warmup)
+        self.evaluate: Callable[[], Mapping[str, float]] = lambda: evaluate(self.average.network)
+        if config.sync_batchnorm and ranks.several and device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        self.optimizer = make_optimizer(network, config)
+        self.parameters = list(network.parameters())
+        self.dtype = _forward_dtype(config.precision, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
+        self.factor = schedule(config, pipeline.steps_per_epoch)
+        self.stopping = EarlyStopping(config.patience, config.min_delta)
+        self.plateau = PlateauFactor(config.plateau_patience, config.plateau_factor, config.final_lr_fraction)
+        self.trackers = Trackers([CsvTracker(), *trackers] if ranks.first else [])
+        self.terms = tuple(name for name in LOSSES if name != "obj" or spec.architecture.objectness)
+        self.progress = Progress()
+        self.losses = torch.zeros(len(self.terms), dtype=torch.float64, device=device)  # sums over the epoch's photos
+        self.bad_step = torch.full((), -1, device=device)  # the first step that was not finite
+        self.forward: nn.Module = network
+
+    def go(self, stop: StopRequest, *, resume: bool) -> TrainResult:
+        """Run all epochs that are left."""
+        c, p = self.config, self.progress
+        for leftover in self.folder.glob(".*.part") if self.ranks.first else ():
+            leftover.unlink(missing_ok=True)  # what a killed run was writing
+        if resume and (self.folder / LAST).exists():
+            p = self.restore()
+        if p.finished:
+            return self.result(Ending.FINISHED if p.epoch >= c.epochs else Ending.EARLY)
+        self.trackers.start(RunFacts(self.folder, c, self.terms, self.pipeline.steps_per_epoch, p.epoch))
+        started = time.monotonic() - p.seconds
+        while p.epoch < c.epochs and not self.stopping.compute():
+            self.run_steps(stop)
+            p.seconds = time.monotonic() - started
+            if distributed.any_rank(stop.asked):
+                self.save()
+                return self.end(Ending.INTERRUPTED)
+            self.end_epoch(started)
+        p.finished = True
+        self.save()
+        return self.end(Ending.FINISHED if p.epoch >= c.epochs else Ending.EARLY)
+
+    def run_steps(self, stop: StopRequest) -> None:
+        """The steps of the epoch that are left."""
+        c, p = self.config, self.progress
+        self.prepare_network()
+        mosaic = p.epoch < c.epochs - c.mosaic_off_epochs
+        begun = reported = time.monotonic()
+        before = p.epoch_seconds
+        with memory_limits(c):
+            for batch in self.pipeline.epoch(p.epoch, p.step, mosaic=mosaic):
+                self.step(batch)
+                now = time.monotonic()
+                p.epoch_seconds = before + now - begun
+                # The last step is always looked at: what follows writes files.
+                last = p.step == self.pipeline.steps_per_epoch
+                due = c.checkpoint_every_steps > 0 and p.step % c.checkpoint_every_steps == 0
+                if last or due or p.step % LOOK_EVERY == 0:
+                    self.check_finite()
+                if now - reported > REPORT_SECONDS or last:
+                    reported = now
+                    self.trackers.step(StepFacts(p.epoch + 1, p.step, self.mean_losses(), self.speed()))
+                if due and not last:
+                    self.save()
+                # Alone, a stop is heeded at once; ranks ask each other only now and then.
+                heed = not self.ranks.several or p.step % LOOK_EVERY == 0
+                if heed and distributed.any_rank(stop.asked):
+                    self.check_finite()
+                    stop.asked = True
+                    break
+
+    def step(self, batch: Batch) -> None:
+        """One batch: forward, loss, backward, clip, AdamW, average."""
+        c, p = self.config, self.progress
+        factor = self.factor(p.global_step)
+        if c.schedule is Schedule.PLATEAU:
+            factor *= self.plateau.compute()
+        set_learning_rates(self.optimizer, factor)
+        batch = batch.to(self.device)
+        images = batch.images.contiguous(memory_format=self.layout)  # (B, 3, S, S) uint8; the network makes floats
+        boxes = batch.boxes  # (B, G, 4)
+        if c.multi_scale:
+            images, boxes = rescale(images, boxes, canvas_side(c, p.global_step, images.shape[-1]))
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32):
+            raw = self.forward(images)
+        terms = self.loss(raw, boxes, batch.classes, batch.valid, batch.ignore)
+        torch.autograd.backward(self.scaler.scale(terms.total))
+        self.scaler.unscale_(self.optimizer)
+        norm = clip_gradients(self.parameters, c.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.update()
+        p.step += 1
+        p.global_step += 1
+        p.photos += len(images)
+        total = terms.total.detach()
+        # The scaler itself skips a step whose gradient overflowed fp16; elsewhere such a gradient spoils the weights.
+        watched = total if self.scaler.is_enabled() else total + norm
+        self.bad_step = torch.where((self.bad_step < 0) & ~torch.isfinite(watched), p.global_step, self.bad_step)
+        self.losses += torch.stack([getattr(terms, name).detach().double() for name in self.terms]) * len(images)
+
+    def end_epoch(self, started: float) -> None:
+        """Evaluate, keep the best, tell the trackers, write the checkpoint."""
+        c, p = self.config, self.progress
+        done = p.epoch + 1
+        row = {"epoch": float(done), **self.mean_losses(), **learning_rates(self.optimizer)}
+        row["images_per_second"], row["peak_memory_mb"] = self.speed(), peak_memory_mb(self.device)
+        best = None
+        if done % c.evaluate_every == 0 or done == c.epochs:
+            metrics = dict(self.evaluate()) if self.ranks.first else {}
+            metric = distributed.from_first([metrics.get(c.metric, math.nan)])[0]
+            self.stopping.update(metric)
+            self.plateau.update(metric)
+            value = -math.inf if math.isnan(metric) else metric
+            # Of equals the later: with nothing to measure, that is the last epoch.
+            if value >= p.best:
+                p.best, p.best_epoch, best = value, done, self.folder / BEST
+                p.best_metrics = {name: float(v) for name, v in metrics.items() if math.isfinite(v)}
+                self.save_best(best)
+            row |= metrics
+        p.seconds = row["seconds"] = time.monotonic() - started
+        # The row goes first: should the machine die in between, the resumed run cuts it and writes it again.
+        self.trackers.epoch(row, best=best)
+        p.epoch, p.step, p.photos, p.epoch_seconds = done, 0, 0, 0.0
+        self.losses.zero_()
+        p.finished = done == c.epochs
+        self.save()
+
+    def prepare_network(self) -> None:
+        """Training mode, the backbone frozen in its first epochs; wrapped for several ranks, compiled where asked."""
+        self.network.train()
+        backbone = getattr(self.network, "backbone", None)
+        if isinstance(backbone, nn.Module):
+            freeze(backbone, self.progress.epoch < self.config.freeze_backbone_epochs)
+        changed = self.progress.epoch == self.config.freeze_backbone_epochs
+        if self.forward is self.network or changed:
+            self.forward = distributed.wrap(self.network, self.ranks, self.device)
+            if self.config.compile:
+                self.forward.compile()
+
+    def check_finite(self) -> None:
+        """Raise DivergedError naming the first step whose loss or gradient was not finite."""
+        step = int(self.bad_step)
+        if step >= 0:
+            self.trackers.end("stopped: the loss is not finite")
+            steps = self.pipeline.steps_per_epoch
+            raise DivergedError(
+                f"the loss or its gradient is not finite at step {(step - 1) % steps + 1} of epoch"
+                f" {(step - 1) // steps + 1} (step {step} of the run)",
+                hint=f"lower the learning rate or lengthen the warm-up; {self.folder / LAST} holds the last good state",
+            )
+
+    def mean_losses(self) -> dict[str, float]:
+        """Each loss term's mean over the epoch's photos so far; over all ranks once the epoch is done."""
+        means = self.losses / max(1, self.progress.photos)
+        if self.progress.step == self.pipeline.steps_per_epoch:
+            means = distributed.mean_over_ranks(means)
+        return dict(zip(self.terms, means.tolist(), strict=True))
+
+    def speed(self) -> float:
+        """Photos a second over all ranks, in the epoch so far."""
+        return self.progress.photos * self.ranks.world_size / max(self.progress.epoch_seconds, 1e-9)
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        p = self.progress
+        losses = distributed.mean_over_ranks(self.losses.clone())
+        if not self.ranks.first:
+            return
+        p.stopping, p.plateau, p.scaler = self.stopping.state(), self.plateau.state(), dict(self.scaler.state_dict())
+        p.average_updates = self.average.updates
+        save_checkpoint(
+            self.folder / LAST, self.network, self.average, self.optimizer, p, losses, self.config, self.spec
+        )
+
+    def save_best(self, path: Path) -> None:
+        """Write the averaged weights as a model file that carries its metrics and best threshold."""
+        metrics = self.progress.best_metrics
+        spec = self.spec.replace(metrics=metrics, score_threshold=metrics.get("threshold", self.spec.score_threshold))
+        if self.ranks.first:
+            save_model(self.average.network.state_dict(), spec, path)
+
+    def restore(self) -> Progress:
+        """Take everything from the checkpoint."""
+        checkpoint = load_checkpoint(self.folder / LAST)
+        check_matches(checkpoint, self.config, self.spec)
+        restore(checkpoint, self.network, self.average, self.optimizer)
+        self.progress = p = replace(checkpoint.progress)
+        self.losses.copy_(checkpoint.tensors["progress.losses"])
+        self.stopping.restore(p.stopping)
+        self.plateau.restore(p.plateau)
+        if p.scaler:
+            self.scaler.load_state_dict(dict(p.scaler))
+        return p
+
+    def end(self, ending: Ending) -> TrainResult:
+        """Tell the trackers and return the result."""
+        p = self.progress
+        distributed.copy_from_first(self.network)
+        best = f"; best {self.config.metric} {p.best:.3f} in epoch {p.best_epoch}" if math.isfinite(p.best) else ""
+        self.trackers.end(f"{ending.value} after epoch {p.epoch}{best}")
+        return self.result(ending)
+
+    def result(self, ending: Ending) -> TrainResult:
+        """The run's result as it stands."""
+        p = self.progress
+        best, last = self.folder / BEST, self.folder / LAST
+        return TrainResult(self.folder, best, last, p.best_metrics, p.best_epoch, p.epoch, ending, p.seconds)
+
+
+def canvas_side(config: TrainConfig, step: int, side: int) -> int:
+    """The side in pixels, a multiple of 32, that a step's canvas is scaled to: it follows from seed and step alone."""
+    low, high = (max(1, round(side * (1 + sign * config.multi_scale) / STRIDE)) for sign in (-1, 1))
+    return int(np.random.default_rng((config.seed, step)).integers(low, high + 1)) * STRIDE
+
+
+def rescale(images: Tensor, boxes: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Images (B, 3, S, S) and boxes (B, G, 4) in pixels on a canvas of another side, as floats 0..255."""
+    if images.shape[-1] == side:
+        return images, boxes
+    factor = side / images.shape[-1]
+    return F.interpolate(images.float(), size=(side, side), mode="bilinear", align_corners=False), boxes * factor
+
+
+def _forward_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The number format of the forward pass on this device."""
+    if precision is Precision.AUTO:
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return {Precision.FLOAT32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}[precision]
+
+
+def _default_loss(spec: ModelSpec, config: TrainConfig) -> LossFunction:
+    """The spec's own loss, counting targets over all ranks."""
+    return DetectionLoss(spec, config.loss, count=distributed.shared_count)
