@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -236,15 +234,21 @@ def test_a_disk_that_ends_while_writing(tmp_path: Path, make_photo: Maker) -> No
     assert said.endswith("[]\n")  # nothing half is left
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that others may read as well: a superuser, who may do all, runs the next test as somebody else."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX")
-def test_folders_that_may_not_be_read_or_written(tmp_path: Path, make_photo: Maker) -> None:
+def test_folders_that_may_not_be_read_or_written(open_folder: Path, make_photo: Maker) -> None:
+    tmp_path = open_folder
     make_photo(tmp_path / "in/images/train/a.jpg")
     (tmp_path / "in/labels/train").mkdir(parents=True)
     (tmp_path / "in/labels/train/a.txt").write_text("0 0.5 0.5 1 1\n")
     (tmp_path / "out").mkdir()
-    for folder in (tmp_path, *tmp_path.parents):  # a superuser runs the rest of this test as somebody else
-        if os.geteuid() == 0 and folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
-            folder.chmod(folder.stat().st_mode | stat.S_IXOTH | stat.S_IROTH)
     (tmp_path / "out").chmod(0o555)
     become = "os.geteuid() or (os.setgroups([]), os.setegid(65534), os.seteuid(65534))"
     act = "write_dataset(read_dataset(Path(sys.argv[1])), Path(sys.argv[2], 'new'), Format.YOLO)"

@@ -201,11 +201,12 @@ def test_layouts(tmp_path: Path, make_photo: Maker, layout: str) -> None:
 
 
 def test_names_are_numbered_where_there_are_none(yolo_folder: Maker) -> None:
-    root = yolo_folder([WHOLE, "2 0.5 0.5 1 1\n"])
+    root = yolo_folder([WHOLE, "2 0.5 0.5 1 1\n", WHOLE + "123456 0.5 0.5 1 1\n", WHOLE])
     (root / "classes.txt").unlink()
+    (root / "labels/train/photo3.txt").write_bytes(b"\xff")
     dataset = read_dataset(root)
     assert dataset.class_names == ("class0", "class1", "class2")
-    assert reasons(dataset) == ["no-class-names"]
+    assert reasons(dataset) == ["no-class-names", "class-out-of-range", "label-unreadable"]
 
 
 @pytest.mark.parametrize(

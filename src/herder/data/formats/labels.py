@@ -5,6 +5,7 @@ Notation: N boxes of one photo; W, H sides of the upright photo in pixels.
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,12 +57,12 @@ def read_text(path: Path, limit: int) -> str:
         raise DataError(f"{path}: no such file", hint="check the path") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})", hint="check its permissions") from None
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError(f"{path}: is UTF-16 text", hint="save it as UTF-8")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = error.object.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}: line {line}: is not UTF-8 text", hint="save it as UTF-8, or remove it") from None
     if "\0" in text:
         raise DataError(f"{path}: holds zero bytes and is no text file", hint="copy it again, or remove it")

@@ -43,6 +43,10 @@ NOT_LABELS = frozenset({"classes.txt", "names.txt", "labels.txt", "readme.txt", 
 """Text files that may lie among labels without being one."""
 
 
+NUMBERED = 1000
+"""Without class names, an id from here on is taken for a slip and not for that many classes."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Where the photos of a split come from: all under ``images``, or those that the text file ``listing`` names."""
@@ -238,9 +242,11 @@ def _numbered_names(layout: Layout) -> tuple[str, ...]:
     highest = 0
     for split in layout.splits:
         for label in _pairs(layout, split)[0].values():
-            if label.is_file():
-                rows, _ = read_label(label, (1, 1))
-                highest = max([highest, *(row.class_id for row in rows if row.class_id < 1000)])
+            try:
+                rows = read_label(label, (1, 1))[0] if label.is_file() else []
+            except DataError:
+                continue  # reported when its split is read
+            highest = max([highest, *(row.class_id for row in rows if row.class_id < NUMBERED)])
     return tuple(f"class{i}" for i in range(highest + 1))
 
 
