@@ -29,11 +29,13 @@ def herd(tmp_path, make_photo):
 
 @pytest.fixture(autouse=True)
 def nothing_left_running():
-    threads = threading.active_count()
+    before = set(threading.enumerate())
     yield
     gc.collect()
     assert not multiprocessing.active_children()
-    assert threading.active_count() <= threads
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=5)  # the feeder of a closed queue takes a moment to hear of it
+        assert not thread.is_alive(), thread
 
 
 def pipeline(data, **changes):

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -230,14 +231,20 @@ class TrainingPipeline:
         """End the workers; the next epoch would start new ones."""
         self._latest += 1
         loader, self._loader = self._loader, None
-        if loader is None or loader._iterator is None:
+        iterator: Any = loader._iterator if loader is not None else None
+        if iterator is None:
             return
         try:
-            loader._iterator._shutdown_workers()  # type: ignore[attr-defined]
-        except RuntimeError as error:  # torch hears only now of a worker that was killed; the others have ended
+            iterator._shutdown_workers()
+        except RuntimeError as error:
             if _WORKER not in str(error):
                 raise
+            # The news of a killed worker reached torch in the middle of this; it has ended the others by now, but
+            # left its queues open.
             _log.warning("%s", error)
+            for queue in iterator._index_queues:
+                queue.cancel_join_thread()
+                queue.close()
 
     def __enter__(self) -> TrainingPipeline:
         return self
