@@ -2,7 +2,8 @@
 
 Source: K. Sechidis, G. Tsoumakas, I. Vlahavas, "On the Stratification of Multi-Label Data", ECML PKDD 2011,
 https://doi.org/10.1007/978-3-642-23808-6_10: the rarest label is dealt out first, each time to the part that still
-lacks most of it. Here a group of photos (one camera, one farm, one burst) is dealt out as a whole.
+lacks most of it. Here a group of photos (one camera, one farm, one burst) is dealt out as a whole, and groups are moved
+afterwards as long as a move brings the shares nearer to what was asked for.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from herder.boxes import IntArray
 from herder.data.records import Dataset
 from herder.errors import ConfigError, DataError
+
+FloatVector = NDArray[np.float64]
 
 
 def split_dataset(dataset: Dataset, fractions: Mapping[str, float], seed: int) -> dict[str, Dataset]:
@@ -62,7 +66,7 @@ def _label_counts(dataset: Dataset, groups: list[list[int]]) -> IntArray:
     return counts
 
 
-def deal_out(counts: IntArray, shares: np.ndarray[tuple[int], np.dtype[np.float64]], seed: int) -> IntArray:
+def deal_out(counts: IntArray, shares: FloatVector, seed: int) -> IntArray:
     """The part (G,) of each group: iterative stratification of ``counts`` (G, L), whose last column counts photos.
 
     ``shares`` (P,) sum to 1, and G >= P; no part stays empty.
@@ -86,4 +90,28 @@ def deal_out(counts: IntArray, shares: np.ndarray[tuple[int], np.dtype[np.float6
             sizes = np.bincount(part_of, minlength=len(shares))
             donors = np.flatnonzero(sizes[part_of] > 1)
             part_of[donors[np.lexsort((tie_break[donors], counts[donors, -1]))[0]]] = part
+    _improve(part_of, counts, shares, np.argsort(tie_break))
     return part_of
+
+
+def _improve(part_of: IntArray, counts: IntArray, shares: FloatVector, order: IntArray, passes: int = 10) -> None:
+    """Move single groups, in place, while that lessens the squared distance of all shares from those wanted."""
+    amounts = counts / np.maximum(counts.sum(axis=0), 1)  # (G, L): a group's share of each label
+    lacks = np.stack([share - amounts[part_of == part].sum(axis=0) for part, share in enumerate(shares)])  # (P, L)
+    sizes = np.bincount(part_of, minlength=len(shares))
+    for _ in range(passes):
+        moved = False
+        for group in order.tolist():
+            here, amount = int(part_of[group]), amounts[group]
+            # |lack_here + amount|^2 + |lack_there - amount|^2, less the same before the move
+            change = 2 * (amount @ lacks[here] - lacks @ amount + amount @ amount)  # (P,)
+            change[here] = 0
+            there = int(np.argmin(change))
+            if change[there] < -1e-12 and sizes[here] > 1:
+                part_of[group], moved = there, True
+                lacks[here] += amount
+                lacks[there] -= amount
+                sizes[here] -= 1
+                sizes[there] += 1
+        if not moved:
+            return
