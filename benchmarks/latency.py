@@ -1,0 +1,64 @@
+"""Photo to boxes with the exported model, in each engine; the photos are decoded beforehand. Prints one JSON line.
+
+    python benchmarks/latency.py --make model.onnx          # herder-n as it comes out of its family, untrained
+    python benchmarks/latency.py --model model.onnx --images FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+
+def make(path: Path, name: str) -> None:
+    """Export an untrained network: what it finds is noise, how long it takes is not."""
+    from herder.edge.export import export_onnx
+    from herder.model.families import make_spec
+    from herder.model.network import Network
+
+    spec = make_spec(name, ("alpaca",), input_size=640)
+    export_onnx(Network(spec).eval(), spec, path)
+
+
+def measure(model: Path, images: Path, size: int, limit: int) -> dict[str, object]:
+    """Median milliseconds from decoded photo to boxes, one photo at a time, for each engine."""
+    from herder import load
+    from herder.images import IMAGE_SUFFIXES, read_image
+
+    paths = sorted(p for p in images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)[:limit]
+    photos = [read_image(path) for path in paths]
+    result: dict[str, object] = {"job": "infer", "imgsz": size, "photos": len(photos)}
+    for engine in ("onnx", "openvino"):
+        detector = load(model, engine=engine)
+        for photo in photos:  # every shape of canvas once: OpenVINO compiles for each
+            detector.detect(photo, size=size)
+        times = []
+        for photo in photos:
+            start = time.perf_counter()
+            detector.detect(photo, size=size)
+            times.append(time.perf_counter() - start)
+        result[f"{engine}_ms_median"] = round(1000 * statistics.median(times), 2)
+    return result
+
+
+def main() -> None:
+    """Make a model, or measure one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--make", type=Path)
+    parser.add_argument("--name", default="herder-n")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--size", type=int, default=640)
+    parser.add_argument("--limit", type=int, default=50)
+    args = parser.parse_args()
+    if args.make:
+        make(args.make, args.name)
+    else:
+        print(json.dumps(measure(args.model, args.images, args.size, args.limit)))
+
+
+if __name__ == "__main__":
+    main()
