@@ -137,7 +137,7 @@ def nms(boxes: FloatArray, scores: FloatArray, classes: IntArray, iou_threshold:
 def _suppresses(
     boxes: FloatArray, areas: FloatArray, classes: IntArray, better: IntArray, worse: IntArray, iou_threshold: float
 ) -> NDArray[np.bool_]:
-    """(n, m) True where the IoU of boxes better (n,) and worse (m,), both indices, is above the threshold in one class."""
+    """Whether boxes better (n,) and worse (m,), both indices, overlap too much and share their class: (n, m)."""
     a, b = boxes[better].T[:, :, None], boxes[worse].T[:, None, :]  # (4, n, 1), (4, 1, m)
     width = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0])  # (n, m)
     height = np.minimum(a[3], b[3]) - np.maximum(a[1], b[1])

@@ -34,7 +34,8 @@ class Detections:
         object.__setattr__(self, "classes", np.asarray(self.classes, np.int64).reshape(-1))
         lengths = len(self.boxes), len(self.scores), len(self.classes)
         if len(set(lengths)) != 1:
-            raise ValueError(f"detections: {lengths[0]} boxes, {lengths[1]} scores and {lengths[2]} classes do not match")
+            boxes, scores, classes = lengths
+            raise ValueError(f"detections: {boxes} boxes, {scores} scores and {classes} classes do not match")
 
     @classmethod
     def empty(cls, class_names: tuple[str, ...] = ()) -> Detections:
@@ -50,7 +51,9 @@ class Detections:
             yield box, float(score), int(index)
 
     def __getitem__(self, index: Any) -> Detections:
-        """Pick rows by a slice, a boolean mask (N,) or an array of indices."""
+        """Pick rows by a number, a slice, a boolean mask (N,) or an array of indices; always Detections again."""
+        if isinstance(index, (int, np.integer)):
+            index = [index]
         return Detections(self.boxes[index], self.scores[index], self.classes[index], self.class_names)
 
     @property

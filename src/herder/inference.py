@@ -64,7 +64,7 @@ class Detector:
         return self.engine.spec.class_names
 
     @overload
-    def detect(
+    def detect(  # type: ignore[overload-overlap]  # a str is a sequence of str too; here it is one path
         self,
         photos: Photo,
         *,
@@ -99,8 +99,8 @@ class Detector:
     ) -> Detections | list[Detections]:
         """Find the animals: Detections for one photo, a list of them for a sequence.
 
-        Detections under ``score`` are dropped, overlaps above ``iou`` suppressed, at most ``limit`` kept a photo; ``size``
-        is the longest side in pixels the network sees. What is None comes from the model's spec.
+        Detections under ``score`` are dropped, overlaps above ``iou`` suppressed, at most ``limit`` kept a photo;
+        ``size`` is the longest side in pixels the network sees. What is None comes from the model's spec.
         A batch changes the speed, not the result. Raises DataError for a photo that cannot be read, ConfigError for a
         setting out of range (a size that is not a multiple of 32, say), ResourceError when memory runs out.
         """
@@ -205,7 +205,7 @@ def select(boxes: FloatArray, scores: FloatArray, score: float, iou: float | Non
     cells = np.flatnonzero(values >= score)
     values = values[cells]
     if len(values) > CANDIDATES:
-        # A partition is cheaper than sorting thousands only to drop most; ties at the edge are settled by the sort below.
+        # A partition is cheaper than sorting thousands only to drop most; the sort below settles ties at the edge.
         edge = np.partition(values, len(values) - CANDIDATES)[-CANDIDATES]
         above = np.flatnonzero(values >= edge)
         cells, values = cells[above], values[above]

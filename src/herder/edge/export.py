@@ -1,7 +1,7 @@
 """A trained network as ONNX or TorchScript: one file that knows its classes and how to feed it.
 
-Batch norms, input scale and channel order are folded into the convolutions, boxes are decoded in the graph, and nothing is
-written unless the file gives the same detections as torch. Notation: B photos, A candidates, K classes, n animals.
+Batch norms, input scale and channel order are folded into the convolutions, boxes are decoded in the graph, and nothing
+is written unless the file gives the same detections as torch. Notation: B photos, A candidates, K classes, n animals.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def export_onnx(
 
     Input ``images`` (B, 3, H, W) float32 RGB 0..255, letterboxed at the top left with 114; outputs ``boxes`` (B, A, 4)
     xyxy canvas pixels and ``scores`` (B, A, K), or with ``nms`` one output ``detections`` (n, 7), rows of ``photo, x1,
-    y1, x2, y2, score, class``. B, H and W are free (H and W multiples of 32) unless ``size`` fixes them to 1, size, size.
+    y1, x2, y2, score, class``. B, H and W (multiples of 32) are free unless ``size`` fixes them to 1, size, size.
     Raises ModelFileError and writes nothing where the file would not agree with torch; MissingExtraError without onnx.
     """
     onnx = _onnx()
@@ -129,7 +129,8 @@ def export_torchscript(
     with tempfile.TemporaryDirectory(prefix="herder-export-") as folder:
         part = Path(folder) / "model.torchscript"
         with _quiet_tracing(), torch.no_grad():
-            graph = torch.jit.trace(InferenceGraph(network.fused().cpu()), (_example(size),), check_trace=False)
+            plain = InferenceGraph(network.fused().cpu())
+            graph = torch.jit.trace(plain, (_example(size),), check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(graph, str(part), _extra_files=metadata(spec, facts))
         parity = check_parity(_reference(network), TorchScriptEngine(part), photos)
         data = part.read_bytes()

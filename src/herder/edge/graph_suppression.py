@@ -16,8 +16,8 @@ LOWEST_SCORE = 0.01
 def append_suppression(model: Any, spec: ModelSpec) -> None:
     """Replace the ONNX model's outputs boxes (B, A, 4) and scores (B, A, K) by ``detections`` (n, 7).
 
-    Rows are ``photo, x1, y1, x2, y2, score, class``; within each class of each photo overlaps above the spec's ``nms_iou``
-    are suppressed and at most ``max_detections`` kept, best first.
+    Rows are ``photo, x1, y1, x2, y2, score, class``; within each class of each photo overlaps above the spec's
+    ``nms_iou`` are suppressed and at most ``max_detections`` kept, best first.
     """
     from onnx import TensorProto, helper
 

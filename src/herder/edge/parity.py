@@ -107,21 +107,21 @@ def _suppressed(
     for row, index in zip(rows, classes, strict=True):
         box_gap = np.abs(boxes - kept[row]).max(axis=1)  # (A,)
         score_gap = np.abs(scores[:, index] - kept_scores[row, index])  # (A,)
-        nearest = int(np.argmin(box_gap / BOX_TOLERANCE + score_gap / SCORE_TOLERANCE))
+        nearest = np.argmin(box_gap / BOX_TOLERANCE + score_gap / SCORE_TOLERANCE)
         box_px, score = max(box_px, float(box_gap[nearest])), max(score, float(score_gap[nearest]))
-    for index in range(scores.shape[1]):
-        mine = rows[classes == index]
+    for kind in range(scores.shape[1]):
+        mine = rows[classes == kind]
         full = len(mine) >= spec.max_detections  # then whatever scores below the last one had no place left
-        lowest = max(2 * COMPARED_SCORE, float(kept_scores[mine, index].min()) if full else 0.0) + SCORE_TOLERANCE
-        wanted = (scores[:, index] > lowest) & (area(boxes) > 0)
-        better = kept_scores[mine, index] >= scores[wanted, index][:, None] - SCORE_TOLERANCE  # (n, M)
+        lowest = max(2 * COMPARED_SCORE, float(kept_scores[mine, kind].min()) if full else 0.0) + SCORE_TOLERANCE
+        wanted = (scores[:, kind] > lowest) & (area(boxes) > 0)
+        better = kept_scores[mine, kind] >= scores[wanted, kind][:, None] - SCORE_TOLERANCE  # (n, M)
         overlaps = iou_matrix(boxes[wanted], kept[mine]) * better
         missing += int((overlaps.max(axis=1, initial=0) < spec.nms_iou - 0.01).sum())
     return Parity(1, len(rows), box_px, score, missing)
 
 
 def _canvases(reference: Engine, exported: Engine, photos: Sequence[Photo]) -> Iterator[NDArray[np.uint8]]:
-    """Batches (B, H, W, 3): each photo by itself, or drawn pictures in the shapes and batch sizes that the file takes."""
+    """Batches (B, H, W, 3): each photo by itself, or drawn pictures in shapes and batch sizes that the file takes."""
     size = exported.fixed_size or reference.spec.input_size
     for photo in islice(photos, MOST_PHOTOS):
         rgb = as_rgb(photo)

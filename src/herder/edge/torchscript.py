@@ -27,7 +27,7 @@ class TorchScriptEngine:
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is", category=DeprecationWarning)
-                self._graph = torch.jit.load(str(path), map_location="cpu", _extra_files=kept)
+                self._graph = torch.jit.load(str(path), map_location="cpu", _extra_files=kept)  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError, OSError) as error:
             first = str(error).splitlines()[0][:200]
             raise ModelFileError(f"{path}: is not a TorchScript file ({first})", hint="export it again") from None
@@ -48,6 +48,6 @@ class TorchScriptEngine:
     def predict(self, canvases: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         """Canvases (B, H, W, 3) RGB to boxes (B, A, 4) xyxy in canvas pixels and scores (B, A, K)."""
         images = torch.from_numpy(canvases).permute(0, 3, 1, 2).float()
-        parts = images.split(1) if self._facts.fixed_size else [images]
+        parts = torch.split(images, 1) if self._facts.fixed_size else [images]
         boxes, scores = zip(*(self._graph(part) for part in parts), strict=True)
         return torch.cat(boxes).numpy(), torch.cat(scores).numpy()

@@ -1,0 +1,68 @@
+"""``herder export``: write a model as one file that runs without torch."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from herder.cli.photo_paths import find_photos
+from herder.errors import ConfigError, DataError
+
+
+class ExportFormat(Enum):
+    """What a model can be exported to."""
+
+    ONNX = "onnx"
+    TORCHSCRIPT = "torchscript"
+
+
+def export_command(
+    model: Annotated[Path, typer.Argument(help="Model file: .safetensors.")],
+    file_format: Annotated[ExportFormat, typer.Option("--format", help="Kind of file.")] = ExportFormat.ONNX,
+    out: Annotated[Path | None, typer.Option(help="File to write; beside the model if not given.")] = None,
+    nms: Annotated[bool, typer.Option("--nms", help="Suppress duplicates in the graph (ONNX).")] = False,
+    size: Annotated[
+        int | None, typer.Option(help="Fix the input to one photo of this side in pixels; free if not given.")
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder of photos to compare with torch on; drawn pictures if not given.")
+    ] = None,
+) -> None:
+    """Write MODEL as ONNX or TorchScript, and check that it finds the same animals as torch.
+
+    Preprocessing facts, class names and the whole spec go into the file's metadata, decoding goes into the graph. A
+    file that does not agree with torch is not written.
+    """
+    if nms and file_format is not ExportFormat.ONNX:
+        raise ConfigError("--nms is for ONNX only", hint="leave out --nms, or use --format onnx")
+    if model.suffix != ".safetensors":
+        raise ConfigError(f"{model}: only .safetensors models can be exported", hint="train or import one first")
+    from herder.edge.export import export_onnx, export_torchscript  # here, since they load torch
+    from herder.model.files import load_model
+
+    pictures = _photos(photos) if photos else []
+    network = load_model(model)
+    if file_format is ExportFormat.ONNX:
+        target = out or model.with_suffix(".onnx")
+        result = export_onnx(network, network.spec, target, nms=nms, size=size, photos=pictures)
+    else:
+        target = out or model.with_suffix(".torchscript")
+        result = export_torchscript(network, network.spec, target, size=size, photos=pictures)
+    console = Console(soft_wrap=True)
+    console.print(
+        f"{result.path}: {result.format}, {result.size_bytes / 1e6:.1f} MB, in {result.seconds:.1f} s",
+        markup=False,
+        highlight=False,
+    )
+    console.print(str(result.parity), markup=False, highlight=False)
+
+
+def _photos(folder: Path) -> list[Path]:
+    found = find_photos([str(folder)], recursive=True, problem=lambda name, reason: None)
+    if not found:
+        raise DataError(f"{folder}: no photos in this folder", hint="leave out --photos, or name a folder of photos")
+    return found
