@@ -1,7 +1,7 @@
 """Photo to boxes with the exported model, in each engine; the photos are decoded beforehand. Prints one JSON line.
 
-    python benchmarks/latency.py --make model.onnx          # herder-n as it comes out of its family, untrained
-    python benchmarks/latency.py --model model.onnx --images FOLDER
+python benchmarks/latency.py --make model.onnx          # herder-n as it comes out of its family, untrained
+python benchmarks/latency.py --model model.onnx --images FOLDER
 """
 
 from __future__ import annotations

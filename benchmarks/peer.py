@@ -41,7 +41,10 @@ def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     import torch
 
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    cpu = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        "",
+    )
     return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__,
             "date": date.today().isoformat()}  # fmt: skip
 
@@ -251,7 +254,10 @@ def latency(args: argparse.Namespace) -> dict[str, Any]:
              "--images", str(photos)], log)  # fmt: skip
         peer = last_json(log)
         own = args.work / f"herder-infer-{turn}.log"
-        run([sys.executable, str(Path(__file__).parent / "latency.py"), "--model", str(model), "--images", str(photos)], own)
+        run(
+            [sys.executable, str(Path(__file__).parent / "latency.py"), "--model", str(model), "--images", str(photos)],
+            own,
+        )
         ours = last_json(own)
         best = {side: min(v for k, v in row.items() if k.endswith("_ms_median")) for side, row in
                 (("herder", ours), ("peer", peer))}  # fmt: skip

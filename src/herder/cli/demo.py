@@ -31,7 +31,9 @@ def demo_command(
     out: Annotated[Path, typer.Option(help="Folder for scenes, model and report; made anew each time.")] = Path(
         "herder-demo"
     ),
-    scenes: Annotated[int, typer.Option(min=20, max=10_000, help="Scenes to train on; a quarter as many to test.")] = 240,
+    scenes: Annotated[
+        int, typer.Option(min=20, max=10_000, help="Scenes to train on; a quarter as many to test.")
+    ] = 240,
     epochs: Annotated[int, typer.Option(min=1, max=1000, help="Passes over the scenes.")] = 16,
     size: Annotated[int, typer.Option(min=64, max=1024, help="Side of the scenes in pixels, a multiple of 32.")] = 192,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same scenes, same model.")] = 0,
@@ -106,7 +108,11 @@ def demo_command(
             "What this is",
             "A detector that was trained from nothing on drawn scenes, on this machine, just now. The scenes below were "
             "kept away from training. Green and dashed: where the animals are; solid: what the detector found.",
-            numbers=[("mAP50", metrics.map50), ("mAP50-95", metrics.map50_95), ("photos a second", speed.frames_per_second)],
+            numbers=[
+                ("mAP50", metrics.map50),
+                ("mAP50-95", metrics.map50_95),
+                ("photos a second", speed.frames_per_second),
+            ],
             pictures=[Picture.of(picture, "Generated scenes with detections")],
         ),
         *evaluation_sections(validation, detections),
@@ -119,7 +125,7 @@ def demo_command(
                         ("Training, seconds", round(result.seconds)),
                         ("Parameters", sum(p.numel() for p in network.parameters())),
                         ("Exported file, MB", exported.size_bytes / 1e6),
-                        ("Largest difference of a box after export, pixels", exported.parity.box_pixels),
+                        ("Largest difference of a box after export, pixels", exported.parity.box_px),
                         ("Largest difference of a score after export", exported.parity.score),
                         ("Photo to boxes, ms", speed.photo_to_boxes_ms_p50),
                         ("Network alone, ms", speed.network_ms_p50),

@@ -1,0 +1,39 @@
+# Two commands do everything on a machine with Python 3.11, make and git:
+#   make run    sets up .venv and runs the main job, herder demo
+#   make test   sets up .venv and runs lint, types, import contracts, doctests and tests
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test check format slow clean
+
+run: $(READY)
+	$(BIN)/herder demo
+
+test: check
+	$(BIN)/pytest -q -n 2
+
+# The slow suites: real trainings that are killed and resumed, two processes, the whole demo.
+slow: $(READY)
+	$(BIN)/pytest -q -m slow
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("herder needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis herder-demo
