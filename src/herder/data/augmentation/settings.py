@@ -51,7 +51,7 @@ class AugmentationConfig:
     """
 
     mosaic: float = 1.0
-    """Probability that four photos share the picture, meeting at a random point; needs no labels beyond their boxes."""
+    """Probability that four photos share the picture, meeting at a random point."""
     mixup: float = 0.0
     """Probability that a second picture shines through; helps large networks, seldom small ones."""
     copy_paste: float = 0.0
@@ -66,7 +66,7 @@ class AugmentationConfig:
     shear: float = 0.0
     """Shear by up to this angle in each direction, in degrees."""
     perspective: float = 0.0
-    """Change of depth across the picture, as a share: 0.1 shows one side up to 10 % nearer; 0 saves a slower warp."""
+    """Change of depth across the picture, as a share: 0.1 shows one side up to 10 % nearer than the other."""
 
     flip_horizontal: float = 0.5
     """Probability of swapping left and right."""
