@@ -1,7 +1,7 @@
-"""herder beside YOLOv8n of Ultralytics, on the same machine, photos and threads: accuracy, training time, throughput, latency.
+"""herder beside YOLOv8n of Ultralytics: accuracy, training time, throughput, latency, on one machine and dataset.
 
-The peer is only run, in an environment of its own (see --peer-python), never imported here. Each part can be run alone; parts
-that are done are kept in --work and not run again, so that a stopped benchmark goes on. Results go to benchmarks/results/.
+The peer is only run, in an environment of its own (see --peer-python), never imported here. Each part can be run alone;
+what is done is kept in --work and not run again: a stopped benchmark goes on. Results go to benchmarks/results/.
 
     python benchmarks/peer.py all --shared ../shared --peer-python ~/peer/bin/python
 """
@@ -32,7 +32,8 @@ model, rows = YOLO(weights), []
 for path in sorted(Path(images).iterdir()):
     found = model.predict(str(path), imgsz=int(size), conf=0.001, iou=0.6, max_det=300, verbose=False)[0].boxes
     for (x1, y1, x2, y2), score, index in zip(found.xyxy.tolist(), found.conf.tolist(), found.cls.tolist()):
-        rows.append({"file_name": path.name, "category": model.names[int(index)], "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score})
+        box = [x1, y1, x2 - x1, y2 - y1]
+        rows.append({"file_name": path.name, "category": model.names[int(index)], "bbox": box, "score": score})
 Path(out).write_text(json.dumps(rows))
 """
 
@@ -213,8 +214,8 @@ def throughput(args: argparse.Namespace) -> dict[str, Any]:
 
         def make(out: Path = out, turn: int = turn) -> dict[str, Any]:
             run(
-                herder("train", args.shared / "alpaca", "--model", "herder-n", "--imgsz", 320, "--epochs", 3, "--batch", 16,
-                       "--out", out), args.work / f"herder-short-{turn}.log",
+                herder("train", args.shared / "alpaca", "--model", "herder-n", "--imgsz", 320, "--epochs", 3,
+                       "--batch", 16, "--out", out), args.work / f"herder-short-{turn}.log",
             )  # fmt: skip
             return {"images_per_second": epoch_speed(out / "metrics.csv")}
 

@@ -42,6 +42,7 @@ def demo_command(
 
     Needs no photos, no network and, on 2 cores, under 5 minutes.
     """
+    from herder import load
     from herder.cli.wiring_train import run_training
     from herder.data.pasture import PastureConfig, write_pasture
     from herder.edge.benchmark import measure_speed
@@ -51,8 +52,6 @@ def demo_command(
     from herder.model.engine import TorchEngine
     from herder.model.files import load_model
     from herder.training.config import TrainConfig
-
-    from herder import load
 
     console = Console(soft_wrap=True, highlight=False)
     start = time.monotonic()
@@ -106,8 +105,8 @@ def demo_command(
     sections = [
         Section(
             "What this is",
-            "A detector that was trained from nothing on drawn scenes, on this machine, just now. The scenes below were "
-            "kept away from training. Green and dashed: where the animals are; solid: what the detector found.",
+            "A detector that was trained from nothing on drawn scenes, on this machine, just now. The scenes below "
+            "were kept away from training. Green and dashed: where the animals are; solid: what the detector found.",
             numbers=[
                 ("mAP50", metrics.map50),
                 ("mAP50-95", metrics.map50_95),
