@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -310,6 +311,18 @@ def test_not_one_usable_photo(yolo_folder: Maker) -> None:
     with pytest.raises(DataError, match="not one of 1 photos can be used") as caught:
         read_dataset(root)
     assert "photo0.jpg" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_ten_thousand_photos_are_read_in_seconds(yolo_folder: Maker) -> None:
+    root = yolo_folder([WHOLE])
+    photo, label = root / "images/train/photo0.jpg", root / "labels/train/photo0.txt"
+    for i in range(1, 10_000):
+        (photo.parent / f"photo{i}.jpg").hardlink_to(photo)
+        (label.parent / f"photo{i}.txt").hardlink_to(label)
+    start = time.perf_counter()
+    assert len(read_dataset(root)) == 10_000
+    assert time.perf_counter() - start < 15  # about 2 on two cores: a second look at every pair of files would take 60
 
 
 @pytest.mark.shared

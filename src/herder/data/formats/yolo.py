@@ -218,7 +218,8 @@ def _pairs(layout: Layout, split: str) -> tuple[dict[Path, Path], list[Problem]]
         problems += found
         if source.labels.is_dir():
             texts = list_files(source.labels, (".txt",), recursive=source.recursive)
-            orphans = [t for t in texts if t.name.lower() not in NOT_LABELS and t not in set(here.values())]
+            owned = set(here.values())
+            orphans = [text for text in texts if text.name.lower() not in NOT_LABELS and text not in owned]
             hint = "copy its photo here, or remove the label"
             problems += [Problem(text, "photo-missing", f"no photo in {source.images}", hint) for text in orphans]
     return pairs, problems
