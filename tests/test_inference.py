@@ -175,9 +175,7 @@ def test_a_photo_that_is_none_is_named(tmp_path):
 
 def plain_select(boxes, scores, score, iou, limit):
     """The rule in plain Python: all that reach the score, best first, greedy within the class."""
-    entries = [
-        (-s, row, kind) for row, line in enumerate(scores.tolist()) for kind, s in enumerate(line) if s >= score
-    ]
+    entries = [(-s, row, kind) for row, line in enumerate(scores.tolist()) for kind, s in enumerate(line) if s >= score]
     kept = []
     for value, row, kind in sorted(entries)[:CANDIDATES]:
         overlapped = False

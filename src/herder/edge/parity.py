@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from herder.boxes import FloatArray, Letterbox, area, iou_matrix
+from herder.boxes import FloatArray, Letterbox, area, clip, iou_matrix
 from herder.errors import ModelFileError
 from herder.inference import STRIDE, Engine, Photo, as_rgb
 from herder.spec import ModelSpec
@@ -68,9 +68,11 @@ def check_parity(reference: Engine, exported: Engine, photos: Sequence[Photo] = 
     pictures, candidates, box_px, score, missing = 0, 0, 0.0, 0.0, 0
     for canvases in _canvases(reference, exported, photos):
         expected, found = reference.predict(canvases), exported.predict(canvases)
+        height, width = canvases.shape[1:3]
         compare = _candidates if found[0].shape == expected[0].shape else _suppressed
         for row in range(len(canvases)):
-            part = compare(expected[0][row], expected[1][row], found[0][row], found[1][row], reference.spec)
+            answers = expected[0][row], expected[1][row], found[0][row], found[1][row]
+            part = compare(*answers, (width, height), reference.spec)
             pictures, candidates, missing = pictures + 1, candidates + part.candidates, missing + part.missing
             # np.maximum, unlike max, keeps NaN: a file that gives NaN must not pass.
             box_px, score = float(np.maximum(box_px, part.box_px)), float(np.maximum(score, part.score))
@@ -84,18 +86,34 @@ def check_parity(reference: Engine, exported: Engine, photos: Sequence[Photo] = 
     return parity
 
 
-def _candidates(boxes: FloatArray, scores: FloatArray, other: FloatArray, others: FloatArray, _: ModelSpec) -> Parity:
-    """Compare candidate by candidate: boxes (A, 4) and scores (A, K) of torch with those of the file."""
+def _candidates(
+    boxes: FloatArray,
+    scores: FloatArray,
+    other: FloatArray,
+    others: FloatArray,
+    canvas: tuple[int, int],
+    _: ModelSpec,
+) -> Parity:
+    """Compare candidate by candidate: boxes (A, 4) and scores (A, K) of torch with those of the file.
+
+    Boxes are cut at the border of the canvas, as their user will cut them.
+    """
     best = np.maximum(scores.max(axis=1), others.max(axis=1))  # (A,)
     order = np.argsort(-best, kind="stable")  # NaN comes last ...
     count = max(int((best >= COMPARED_SCORE).sum()), min(FEWEST, len(best)))
     rows = order[:count]
     score = np.abs(scores - others).max(initial=0)  # ... and is found here: scores are compared for all
-    return Parity(1, count, float(np.abs(boxes[rows] - other[rows]).max(initial=0)), float(score))
+    gap = np.abs(clip(boxes[rows], *canvas) - clip(other[rows], *canvas)).max(initial=0)
+    return Parity(1, count, float(gap), float(score))
 
 
 def _suppressed(
-    boxes: FloatArray, scores: FloatArray, kept: FloatArray, kept_scores: FloatArray, spec: ModelSpec
+    boxes: FloatArray,
+    scores: FloatArray,
+    kept: FloatArray,
+    kept_scores: FloatArray,
+    canvas: tuple[int, int],
+    spec: ModelSpec,
 ) -> Parity:
     """Compare what suppression in the graph kept, kept (M, 4) and kept_scores (M, K), with all of torch's candidates.
 
@@ -104,8 +122,9 @@ def _suppressed(
     """
     rows, classes = np.nonzero(kept_scores > 0)
     box_px, score, missing = 0.0, 0.0, 0
+    inside, kept_inside = clip(boxes, *canvas), clip(kept, *canvas)
     for row, index in zip(rows, classes, strict=True):
-        box_gap = np.abs(boxes - kept[row]).max(axis=1)  # (A,)
+        box_gap = np.abs(inside - kept_inside[row]).max(axis=1)  # (A,)
         score_gap = np.abs(scores[:, index] - kept_scores[row, index])  # (A,)
         nearest = np.argmin(box_gap / BOX_TOLERANCE + score_gap / SCORE_TOLERANCE)
         box_px, score = max(box_px, float(box_gap[nearest])), max(score, float(score_gap[nearest]))
