@@ -49,10 +49,16 @@ def writing(path: Path) -> Iterator[None]:
 def write_atomic(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` all at once: after a crash there is the old file or the new one, never a part.
 
-    Missing folders are made. Raises ResourceError naming the path when the disk is full or the place may not be
-    written; what was there before then stays, and nothing is left behind.
+    Missing folders are made; a link is followed, and a device or pipe such as /dev/null is written to and not replaced.
+    Raises ResourceError naming the path when the disk is full or the place may not be written; what was there before
+    then stays, and nothing is left behind.
     """
     with writing(path):
+        path = path.resolve()
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with path.open("wb") as device:
+                device.write(data)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.part")
         # O_EXCL, so that nobody's file or link of this name is ever followed; the mode is cut by the umask as always.
