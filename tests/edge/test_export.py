@@ -1,4 +1,7 @@
 import json
+import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -185,3 +188,17 @@ def test_a_foreign_torchscript_file_is_refused(tmp_path):
     (tmp_path / "a.torchscript").write_text("hello")
     with pytest.raises(ModelFileError, match="is not a TorchScript file"):
         TorchScriptEngine(tmp_path / "a.torchscript")
+
+
+def test_the_example_without_herder_finds_what_herder_finds(network, nms_file, tmp_path, monkeypatch, capsys):
+    page = Path(__file__).parents[2] / "docs" / "edge.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(nms_file, "best-nms.onnx")
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)  # the network's size: nothing is scaled
+    Image.fromarray(pixels).save("photo.png")
+    exec(compile(example.replace("photo.jpg", "photo.png"), str(page), "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    found = Detector(OnnxEngine(nms_file, threads=1)).detect(pixels)
+    assert len(lines) == len(found) > 0
+    assert sorted(line.split(" 0.")[0] for line in lines) == sorted(found.names)

@@ -214,3 +214,15 @@ def test_physical_cores_share_and_quota(tmp_path, monkeypatch):
     assert physical_cores(tmp_path, quota) == 1
     quota.write_text("nonsense")
     assert physical_cores(tmp_path, quota) == 2
+
+
+@pytest.mark.parametrize("name", ["OnnxEngine", "OpenVinoEngine"])
+def test_the_processor_keeps_counting_as_before(name, onnx_file):
+    # Some runtimes switch tiny numbers off for the whole thread, and with them the owner's own arithmetic.
+    code = f"""
+        import numpy as np
+        from herder.edge.runtime import {name}
+        {name}({str(onnx_file)!r}, threads=1).predict(np.zeros((1, 64, 64, 3), np.uint8))
+        assert np.float64(5e-324) * np.float64(1) != 0
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=60, check=True)

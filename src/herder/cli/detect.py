@@ -75,7 +75,11 @@ def detect_command(
         raise DataError("no photos found", hint="name photos, folders of photos or patterns")
     names = short_names(paths)
     threshold = detector.spec.score_threshold if score is None else score
-    head = {"model": str(model), "score": threshold, "size": size or detector.spec.input_size}
+    head = {
+        "model": str(model),
+        "score": threshold,
+        "size": size or detector.engine.fixed_size or detector.spec.input_size,
+    }
     shown: list[Output] = [JsonOutput(head, aside.photos) if as_json else TableOutput()]
     if out:
         shown.append(pictures := PictureOutput(out, names))

@@ -68,7 +68,9 @@ class TableOutput(_Open):
     """One row a photo on standard output, printed at the end."""
 
     def __init__(self) -> None:
-        self.table = Table("photo", "animals", "scores")
+        self.table = Table()
+        for heading in ("photo", "animals", "scores"):
+            self.table.add_column(heading, overflow="fold")  # a name cut short would be of no use
         self.photos, self.animals = 0, 0
 
     def add(self, shot: Shot, found: Detections) -> None:
@@ -76,7 +78,7 @@ class TableOutput(_Open):
         counts = ", ".join(f"{count} {name}" for name, count in Counter(found.names).most_common())
         scores = " ".join(f"{score:.2f}" for score in found.scores[:SCORES_SHOWN])
         more = f" and {len(found) - SCORES_SHOWN} more" if len(found) > SCORES_SHOWN else ""
-        self.table.add_row(escape(str(shot.path)), escape(counts) or "none", scores + more)
+        self.table.add_row(escape(str(shot.name)), escape(counts) or "none", scores + more)
         self.photos, self.animals = self.photos + 1, self.animals + len(found)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

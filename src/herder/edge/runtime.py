@@ -55,8 +55,6 @@ class OnnxEngine:
         options.intra_op_num_threads = _checked_threads(threads)
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors; they come as exceptions anyway
-        # Activations close to zero would otherwise be computed in microcode, a hundred times slower.
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             metadata = self._session.get_modelmeta().custom_metadata_map
