@@ -70,7 +70,7 @@ def draw_boxes(
         if dashed:
             _dashed_rectangle(picture, corners, colour, width)
         else:
-            cv2.rectangle(picture, corners[:2], corners[2:], colour, width, cv2.LINE_AA)
+            cv2.rectangle(picture, corners[:2], corners[2:], colour, width)
     # Labels after all boxes, or a neighbour's line would run through the letters.
     for box, colour, label in zip(xyxy, colours, labels, strict=False):
         _label(picture, _corners(box, picture), label, colour, width)
@@ -149,7 +149,7 @@ def _colours(color: Colour | Sequence[Colour], count: int) -> list[Colour]:
 
 
 def _line_width(picture: Picture) -> int:
-    return max(1, round(max(picture.shape[0], picture.shape[1]) / 320))
+    return int(max(1, round(max(picture.shape[0], picture.shape[1]) / 320)))
 
 
 def _corners(box: FloatArray, picture: Picture) -> tuple[int, int, int, int]:
