@@ -6,9 +6,8 @@ Rank 0 evaluates and writes; what it decides (early stop, plateau) the others ar
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -67,17 +66,12 @@ class Ranks:
         return device
 
 
-@contextmanager
-def joined(ranks: Ranks, device: torch.device) -> Iterator[None]:
-    """Join the other processes for the time of the block: gloo on a CPU, NCCL on CUDA; alone, nothing happens."""
-    if not ranks.several or dist.is_initialized():
-        yield
-        return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+def join(ranks: Ranks, device: torch.device) -> None:
+    """Join the other processes, once and for good: gloo on a CPU, NCCL on CUDA; alone, nothing happens."""
+    if ranks.several and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+        # Leaving early and joining again would race: a fast rank could meet the slow ones' old group.
+        atexit.register(dist.destroy_process_group)
 
 
 def wrap(network: nn.Module, ranks: Ranks, device: torch.device) -> nn.Module:

@@ -102,7 +102,7 @@ def read_run_settings(folder: Path) -> RunSettings:
         values = json.loads(path.read_text(encoding="utf-8"))
         config = TrainConfig.from_dict(values["config"], source=str(path))
         return RunSettings(str(values["data"]), str(values["model"]), str(values["init"]), config)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(f"{path}: cannot be read ({error})", hint="start a new run") from None
 
 
