@@ -76,7 +76,7 @@ def fake_metrics(network: torch.nn.Module) -> Mapping[str, float]:
 Runner = Callable[..., TrainResult]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run(photos: Dataset, spec: ModelSpec) -> Runner:
     """``run(config, folder, **train's arguments)``; ``wrap`` changes each batch or raises in its place."""
 
@@ -103,6 +103,14 @@ def run(photos: Dataset, spec: ModelSpec) -> Runner:
         return train(network, spec, source, config, folder, **arguments)
 
     return go
+
+
+@pytest.fixture(scope="session")
+def whole(run: Runner, config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of ``config`` that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(config, folder)
+    return folder
 
 
 class Wrapped:

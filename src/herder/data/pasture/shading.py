@@ -57,7 +57,7 @@ class Clay:
     def __init__(self, noise: FloatArray, unit: float) -> None:
         self.noise = noise
         self.unit = unit
-        self.cover = np.zeros(noise.shape, np.float32)
+        self.cover: FloatArray = np.zeros(noise.shape, np.float32)
         self.height = np.zeros(noise.shape, np.float32)
         self.rough = np.zeros(noise.shape, np.float32)
         self.albedo = np.zeros((*noise.shape, 3), np.float32)
@@ -110,7 +110,8 @@ class Clay:
         slope_y = cv2.Sobel(surface, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
         shine = light.shine(np.asarray(-slope_x, np.float32), np.asarray(-slope_y, np.float32))
         colour = self.albedo * shine * (1 + 0.07 * self.noise * self.rough)[..., None]
-        height, width = self.cover.shape[0] // shrink, self.cover.shape[1] // shrink
+        rows, columns = self.cover.shape[:2]
+        height, width = rows // shrink, columns // shrink
         alpha = cv2.resize(self.cover, (width, height), interpolation=cv2.INTER_AREA)
         # Colour is averaged over covered pixels only, or edges would turn dark.
         colour = cv2.resize(colour * self.cover[..., None], (width, height), interpolation=cv2.INTER_AREA)
