@@ -11,8 +11,8 @@ import torch
 import typer
 from typer.testing import CliRunner, Result
 
+from herder.api.training_run import base_config, build_network, read_photos, run_training
 from herder.cli.train import train_command
-from herder.cli.wiring_train import base_config, build_network, read_photos, run_training
 from herder.data.pipeline import TrainingPipeline
 from herder.errors import ConfigError, DataError, HerderError, ModelFileError
 from herder.model.files import load_model, save_model
@@ -213,7 +213,8 @@ def test_fine_tuning_starts_from_the_model_s_own_size_and_weights(photos: Path, 
     assert base_config(tiny).image_size == 96
     assert base_config(tiny).lr_backbone < TrainConfig().lr_backbone
     source = load_model(tiny)
-    network, start = build_network(None, tiny, read_photos(photos).train, base_config(tiny))
+    built = build_network(None, tiny, read_photos(photos).train, base_config(tiny))
+    network, start = built.network, built.sentence
     assert torch.equal(network.backbone.stem.conv.weight, source.backbone.stem.conv.weight)
     assert "alpaca from" in start
     with pytest.raises(ModelFileError, match="do not fit herder-n"):

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from herder.errors import ConfigError
+from herder.model.losses import LossConfig
 from herder.training.config import Precision, Schedule, TrainConfig, change, load_config
 
 
@@ -15,7 +16,7 @@ def test_toml_yaml_and_flags_in_order(tmp_path: Path) -> None:
     config = load_config(toml, {"epochs": 9})
     assert (config.epochs, config.lr_head, config.schedule) == (9, 1.0, Schedule.PLATEAU)
     assert isinstance(config.lr_head, float)
-    assert (config.loss.box, config.loss.cls, config.augmentation.mosaic) == (3.0, 1.0, 0.25)
+    assert (config.loss.box, config.loss.cls, config.augmentation.mosaic) == (3.0, LossConfig().cls, 0.25)
     yaml = tmp_path / "a.yaml"
     # YAML reads 1e-3, without a dot, as text.
     yaml.write_text("lr_head: 1e-3\nbetas: [0.8, 0.99]\nprecision: bf16\naugmentation: light\nbalanced: true\n")

@@ -17,6 +17,7 @@ from herder.training.distributed import Ranks
 from herder.training.tracking import read_rows
 
 PROGRAM = """
+import contextlib
 import sys
 from pathlib import Path
 import numpy as np, safetensors.torch, torch
@@ -50,7 +51,8 @@ valid = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 0, 0], [1, 0, 0]], dtype=torch.b
 nothing = torch.zeros_like(valid)
 share = slice(ranks.rank * 4 // ranks.world_size, (ranks.rank + 1) * 4 // ranks.world_size)
 device = torch.device("cpu")
-distributed.join(ranks, device)
+whole = contextlib.ExitStack()
+whole.enter_context(distributed.joined(ranks, device))
 loss = DetectionLoss(spec, count=distributed.shared_count)
 model = distributed.wrap(network, ranks, device)
 raw = model(images[share])
@@ -90,6 +92,7 @@ result = train(
 assert len(evaluations) == (3 if ranks.first else 0), evaluations
 assert result.epochs == 3
 save("weights", network.state_dict().items())
+whole.close()
 """
 
 
@@ -97,12 +100,12 @@ def test_alone_everything_is_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     ranks = Ranks.from_environment()
     assert (ranks.first, ranks.several) == (True, False)
     layer = torch.nn.Linear(2, 2)
-    distributed.join(ranks, torch.device("cpu"))
-    assert distributed.wrap(layer, ranks, torch.device("cpu")) is layer
-    assert distributed.shared_count(torch.tensor(0.25)) == 1
-    assert distributed.shared_count(torch.tensor(3.0)) == 3
-    assert distributed.from_first([1.5]) == [1.5]
-    assert distributed.any_rank(True)
+    with distributed.joined(ranks, torch.device("cpu")):
+        assert distributed.wrap(layer, ranks, torch.device("cpu")) is layer
+        assert distributed.shared_count(torch.tensor(0.25)) == 1
+        assert distributed.shared_count(torch.tensor(3.0)) == 3
+        assert distributed.from_first([1.5]) == [1.5]
+        assert distributed.any_rank(True)
     monkeypatch.setenv("RANK", "one")
     with pytest.raises(ConfigError, match="start with torchrun"):
         Ranks.from_environment()

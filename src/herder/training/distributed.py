@@ -1,13 +1,14 @@
 """Several processes, one training: torchrun starts them, torch's DistributedDataParallel joins their gradients.
 
-``torchrun --nproc-per-node 2 -m herder.cli train DATA`` works on one machine; more machines with torchrun's own flags.
-Rank 0 evaluates and writes; what it decides (early stop, plateau) the others are told.
+``torchrun --nproc-per-node 2 --no-python herder train DATA --out RUN`` is one machine; more come by
+torchrun's own flags. Rank 0 evaluates and writes; what it decides (early stop, plateau) the others are told.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -66,12 +67,21 @@ class Ranks:
         return device
 
 
-def join(ranks: Ranks, device: torch.device) -> None:
-    """Join the other processes, once and for good: gloo on a CPU, NCCL on CUDA; alone, nothing happens."""
-    if ranks.several and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
-        # Leaving early and joining again would race: a fast rank could meet the slow ones' old group.
-        atexit.register(dist.destroy_process_group)
+@contextmanager
+def joined(ranks: Ranks, device: torch.device) -> Iterator[None]:
+    """Join the other processes for the time of the block: gloo on a CPU, NCCL on CUDA; alone, nothing happens.
+
+    Within another such block it joins nothing anew. Use one block a process: processes that leave and join again race.
+    """
+    if not ranks.several or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    try:
+        yield
+        dist.barrier()  # a process that is done early waits, or its end would be taken for a failure
+    finally:
+        dist.destroy_process_group()
 
 
 def wrap(network: nn.Module, ranks: Ranks, device: torch.device) -> nn.Module:

@@ -133,8 +133,7 @@ def train(
     ranks = distributed.Ranks.from_environment()
     device = ranks.pick_device(config.device)
     loss = loss or _default_loss(spec, config)
-    distributed.join(ranks, device)
-    with deterministic_algorithms(), graceful_stop() as stop:
+    with deterministic_algorithms(), distributed.joined(ranks, device), graceful_stop() as stop:
         run = _Run(network, spec, pipeline, config, run_dir, evaluate, loss, trackers, ranks, device)
         return run.go(stop, resume=resume)
 
