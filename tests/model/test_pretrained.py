@@ -11,7 +11,7 @@ from herder.model.engine import TorchEngine
 from herder.model.files import load_model, save_model
 from herder.model.network import Network
 from herder.model.pretrained import COCO_CLASSES, calibrate_batchnorm, import_weights, imported_spec
-from herder.model.transfer import transfer_weights
+from herder.model.transfer import merge_classes, transfer_weights
 
 
 def published_rows(network, images):
@@ -164,3 +164,33 @@ def test_the_engine_gives_a_training_network_back_in_training_mode():
     assert boxes.shape == (2, 8 * 4 + 4 * 2 + 2, 4)
     assert scores.shape == (2, 42, 2)
     assert network.training
+
+
+def test_a_class_merged_from_animals_of_which_one_fires_is_that_one():
+    torch.manual_seed(1)
+    source = Network(imported_spec("yolox-nano", 80)).eval()
+    sheep = 18
+    images = torch.rand(6, 3, 96, 96) * 255
+    with torch.no_grad():
+        for layer in source.head.cls_preds:
+            layer.bias.fill_(-30.0)  # nothing is ever seen
+            layer.bias[sheep] = 0.5
+            layer.weight[sheep] *= 20
+    target = Network(source.spec.replace(class_names=("alpaca",))).eval()
+    transfer_weights(target, source.state_dict(), source.spec.class_names)
+    with torch.no_grad():
+        wanted = source.raw(images).cls[..., sheep]
+        assert wanted.abs().max() < 6  # inside the range of logits that the fit looks at
+        before = (target.raw(images).cls[..., 0] - wanted).abs().max()
+        assert merge_classes(target, source, images) == ("alpaca",)
+        after = (target.raw(images).cls[..., 0] - wanted).abs().max()
+    assert after < 0.05 < before
+
+
+def test_a_class_that_the_source_knows_keeps_its_row():
+    source = Network(imported_spec("yolox-nano", 80)).eval()
+    target = Network(source.spec.replace(class_names=("sheep", "alpaca"))).eval()
+    transfer_weights(target, source.state_dict(), source.spec.class_names)
+    before = target.head.cls_preds[0].weight[0].clone()
+    assert merge_classes(target, source, torch.rand(2, 3, 64, 64) * 255) == ("alpaca",)
+    assert torch.equal(target.head.cls_preds[0].weight[0], before)

@@ -43,7 +43,7 @@ def demo_command(
     Needs no photos, no network and, on 2 cores, under 5 minutes.
     """
     from herder import load
-    from herder.cli.wiring_train import run_training
+    from herder.api.training_run import run_training
     from herder.data.pasture import PastureConfig, write_pasture
     from herder.edge.benchmark import measure_speed
     from herder.edge.export import export_onnx

@@ -53,7 +53,7 @@ def train_command(
     Exit code 3 when photos or labels had to be set aside, 130 after Ctrl-C.
     """
     # Here, since torch takes seconds to load: `herder --help` should not wait for it.
-    from herder.cli.wiring_train import base_config, read_photos, run_training
+    from herder.api.training_run import base_config, read_photos, run_training
     from herder.training.config import load_config
     from herder.training.distributed import Ranks
     from herder.training.loop import Ending
@@ -85,7 +85,7 @@ def train_command(
     if data is None:
         where = f"{out or 'runs'} holds no run to go on with" if resume else "no photos given"
         raise ConfigError(f"train: {where}", hint="herder train DATA; `herder data pasture` makes some to try")
-    resolved = load_config(config, overrides, base=base or base_config(init))
+    resolved = load_config(config, overrides, base=base or base_config(init, model))
     first = Ranks.from_environment().first
     trackers: list[Tracker] = [TerminalTracker(Console(soft_wrap=True))] if first else []
     if (mlflow or tracking_uri) and first:

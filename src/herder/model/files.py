@@ -33,7 +33,7 @@ def save_model(model: Network | Mapping[str, Tensor], spec: ModelSpec, path: Pat
         for name, value in state.items()
     }
     spec = spec.replace(herder_version=version("herder"))
-    write_atomic(path, safetensors.torch.save(tensors, metadata={METADATA_KEY: spec.to_json(), "format": "pt"}))
+    write_atomic(path, safetensors.torch.save(tensors, metadata={METADATA_KEY: spec.to_json()}))
 
 
 def read_metadata(path: Path) -> dict[str, str]:

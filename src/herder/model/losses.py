@@ -24,11 +24,11 @@ from herder.spec import ModelSpec
 class LossConfig:
     """How much each term counts, and how cells are chosen."""
 
-    box: float = 2.5
+    box: float = 7.5
     """Weight of the CIoU term."""
-    cls: float = 1.0
+    cls: float = 0.5
     """Weight of the classification term."""
-    dfl: float = 0.5
+    dfl: float = 1.5
     """Weight of the distribution term."""
     obj: float = 1.0
     """Weight of the objectness term, where the head has one."""
@@ -36,12 +36,17 @@ class LossConfig:
     """``task_aligned``, ``sim_ota``, or ``auto``: SimOTA for heads with objectness, task-aligned for others."""
     top: int = 10
     """Cells an animal may have at most."""
-    alpha: float = 1.0
+    alpha: float = 0.5
     """Power of the score in the task alignment."""
     beta: float = 6.0
     """Power of the IoU in the task alignment."""
     varifocal: bool = False
     """Varifocal in place of plain binary cross entropy for classes."""
+
+    @classmethod
+    def yolox(cls) -> LossConfig:
+        """Weights for heads with objectness: YOLOX's own (box 5, everything else 1)."""
+        return cls(box=5.0, cls=1.0, obj=1.0)
 
 
 @dataclass

@@ -214,6 +214,16 @@ def _check_finite(network: Network, path: Path) -> None:
             raise ModelFileError(f"{path}: tensor {name} holds values that are not finite", hint="copy the file again")
 
 
+def norms_are_folded(network: Network) -> bool:
+    """Whether the norms stand as ``unfold_batchnorm`` left them, and still need true statistics before training."""
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    means = [n.running_mean for n in norms if n.running_mean is not None]
+    new = all(
+        float(n.bias.detach().abs().max()) == 0 for n in norms
+    )  # a random start has no shifts, a folded file does
+    return not new and all(float(mean.abs().max()) == 0 for mean in means)
+
+
 @torch.no_grad()
 def calibrate_batchnorm(network: Network, images: Tensor) -> None:
     """Give each batch norm the statistics of ``images`` (B, 3, H, W), without changing what the network computes.

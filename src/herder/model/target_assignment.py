@@ -63,7 +63,7 @@ def assign_task_aligned(
     truth: Truth,
     *,
     top: int = 10,
-    alpha: float = 1.0,
+    alpha: float = 0.5,
     beta: float = 6.0,
 ) -> Assignment:
     """The ``top`` cells of each animal by score ** alpha * IoU ** beta, among those whose centre lies in its box.

@@ -67,7 +67,7 @@ class TrainConfig:
     """Peak learning rate of the backbone."""
     lr_head: float = 2e-3
     """Peak learning rate of neck and head; above ``lr_backbone`` where the backbone is already trained."""
-    weight_decay: float = 0.025
+    weight_decay: float = 0.05
     """AdamW's decay a step and unit of learning rate; norms and biases have none."""
     betas: tuple[float, float] = (0.9, 0.999)
     """AdamW's memory of gradients and of their squares."""
@@ -77,15 +77,15 @@ class TrainConfig:
     """Epochs over which the learning rate rises in a line to its peak; 0 starts at the peak."""
     warmup_lr_fraction: float = 0.01
     """Fraction of the peak learning rate at the first step of the warm-up."""
-    final_lr_fraction: float = 0.02
+    final_lr_fraction: float = 0.01
     """Fraction of the peak learning rate at the last step; also plateau's floor."""
     plateau_patience: int = 5
     """Evaluations without a better metric after which plateau divides the learning rate."""
     plateau_factor: float = 0.3
     """What plateau multiplies the learning rate by."""
-    ema_decay: float = 0.9998
+    ema_decay: float = 0.998
     """The share of the averaged weights that each step keeps, once warm; 0 turns averaging off."""
-    ema_warmup: float = 500.0
+    ema_warmup: float = 200.0
     """Steps tau in decay * (1 - exp(-t / tau)): early averages forget the random start quickly."""
     clip_norm: float = 10.0
     """Largest L2 norm of all gradients together; 0 turns clipping off."""
@@ -94,7 +94,9 @@ class TrainConfig:
     mosaic_off_epochs: int = 10
     """Last epochs without mosaic and mixup, so that training ends on photos as they are."""
     balanced: bool = False
-    """Draw photos of rare classes more often, and weigh rare classes more in the loss."""
+    """Draw photos of rare classes more often (repeat factors, https://arxiv.org/abs/1908.03195)."""
+    class_weighted: bool = False
+    """Weigh rare classes more in the loss; with ``balanced`` it corrects twice."""
     evaluate_every: int = 1
     """Epochs between evaluations; the last epoch is always evaluated."""
     metric: str = "mAP50_95"
@@ -175,7 +177,7 @@ _LIMITS: dict[str, tuple[float, float, str]] = {
     "final_lr_fraction": (0, 1, "it is a fraction of the peak learning rate"),
     "plateau_patience": (1, 100_000, "5 is common"),
     "plateau_factor": (0.001, 0.999, "it multiplies the learning rate"),
-    "ema_decay": (0, 0.999999, "0.9998 is common"),
+    "ema_decay": (0, 0.999999, "0.998 suits short runs"),
     "ema_warmup": (0, 1e9, "it is a number of steps"),
     "clip_norm": (0, 1e9, "0 turns clipping off"),
     "freeze_backbone_epochs": (0, 100_000, "0 trains the backbone from the start"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from herder.inference import Detector
 from herder.model.engine import TorchEngine
 from herder.model.families import make_spec
 from herder.model.files import load_model, read_spec
-from herder.model.losses import DetectionLoss
+from herder.model.losses import DetectionLoss, LossConfig
 from herder.model.network import Network
-from herder.model.pretrained import import_weights
-from herder.model.transfer import transfer_weights
+from herder.model.pretrained import calibrate_batchnorm, import_weights, norms_are_folded
+from herder.model.transfer import merge_classes, transfer_weights
+from herder.spec import ModelSpec
 from herder.training import distributed
 from herder.training.config import TrainConfig
 from herder.training.loop import Ending, TrainResult, train
@@ -41,6 +43,9 @@ VALIDATION_SHARE = 0.2
 
 SPLIT_SEED = 0
 """The same photos are held back whatever the run's seed, so that runs can be compared."""
+
+CALIBRATION = 4
+"""Batches of training photos that new classes' rows and an imported file's norms are fitted to."""
 
 PROBLEMS_SHOWN = 5
 """Findings written to the terminal; the rest is counted."""
@@ -90,22 +95,39 @@ def read_photos(data: Path) -> Photos:
     return Photos(data, training, validation, tuple(notes))
 
 
-def base_config(init: Path | None) -> TrainConfig:
+def base_config(init: Path | None, model: str | None = None) -> TrainConfig:
     """The defaults for a run: from scratch, or for fine-tuning at the image size that ``init`` was trained with."""
     if init is None:
-        return TrainConfig()
-    size = {"image_size": read_spec(init).input_size} if init.suffix == ".safetensors" else {}
-    return TrainConfig.from_dict({**TrainConfig.fine_tuning().as_dict(), **size})
+        spec = make_spec(model or DEFAULT_MODEL, ("animal",))
+        return replace(TrainConfig(), loss=_loss_weights(spec))
+    if init.suffix != ".safetensors":
+        return TrainConfig.fine_tuning()
+    spec = read_spec(init)
+    return replace(TrainConfig.fine_tuning(), image_size=spec.input_size, loss=_loss_weights(spec))
 
 
-def build_network(model: str | None, init: Path | None, photos: Dataset, config: TrainConfig) -> tuple[Network, str]:
-    """The network to train, and a sentence on where its weights come from.
+def _loss_weights(spec: ModelSpec) -> LossConfig:
+    return LossConfig.yolox() if spec.architecture.objectness else LossConfig()
+
+
+@dataclass(frozen=True)
+class Start:
+    """The network to train, the one that its weights come from if there is one, and a sentence on that."""
+
+    network: Network
+    source: Network | None
+    sentence: str
+
+
+def build_network(model: str | None, init: Path | None, photos: Dataset, config: TrainConfig) -> Start:
+    """Build the network to train and give it its starting weights.
 
     Raises ConfigError for an unknown model, ModelFileError when ``init`` cannot be read or does not fit.
     """
     facts: dict[str, Any] = {"input_size": config.image_size, "dataset_fingerprint": photos.fingerprint()}
     if init is None:
-        return Network(make_spec(model or DEFAULT_MODEL, photos.class_names).replace(**facts)), "random start"
+        spec = make_spec(model or DEFAULT_MODEL, photos.class_names).replace(**facts)
+        return Start(Network(spec), None, "random start")
     source = load_model(init) if init.suffix == ".safetensors" else import_weights(init, model=model)
     old = source.spec
     if model is None or model == old.name:
@@ -116,7 +138,23 @@ def build_network(model: str | None, init: Path | None, photos: Dataset, config:
     report = transfer_weights(network, source.state_dict(), old.class_names)
     left = f", {len(report.left)} start afresh" if report.left else ""
     classes = "; ".join(f"{name} from {origin}" for name, origin in report.classes.items())
-    return network, f"start from {init}: {report.copied} tensors taken over{left}; {classes}"
+    sentence = f"start from {init}: {report.copied} tensors taken over{left}; {classes}"
+    return Start(network, None if report.left else source, sentence)
+
+
+def fit_to_photos(start: Start, pipeline: TrainingPipeline) -> None:
+    """Fit new classes' rows and folded norms to the training photos, without their labels."""
+    network, source = start.network, start.source
+    folded = norms_are_folded(network)
+    new = source is not None and set(network.spec.class_names) - set(source.spec.class_names)
+    if not (folded or new):
+        return
+    batches = islice(pipeline.epoch(0, mosaic=False), CALIBRATION)
+    images = torch.cat([batch.images for batch in batches])
+    if source is not None and new:
+        merge_classes(network, source, images)
+    if folded:
+        calibrate_batchnorm(network, images)
 
 
 def evaluator(
@@ -160,7 +198,8 @@ def run_training(
             hint="make it a multiple of their number",
         )
     seed_everything(config.seed)
-    network, start = build_network(model, init, photos.train, config)
+    start = build_network(model, init, photos.train, config)
+    network = start.network
     device = ranks.pick_device(config.device)
     pipeline = TrainingPipeline(
         photos.train,
@@ -173,7 +212,8 @@ def run_training(
         rank=ranks.rank,
         world_size=ranks.world_size,
     )
-    weights = torch.from_numpy(class_weights(photos.train)).to(device) if config.balanced else None
+    fit_to_photos(start, pipeline)
+    weights = torch.from_numpy(class_weights(photos.train)).to(device) if config.class_weighted else None
     loss = DetectionLoss(network.spec, config.loss, class_weight=weights, count=distributed.shared_count)
     # The folder comes last: what can go wrong before leaves none behind.
     settings = RunSettings(str(photos.source), network.spec.name, str(init or ""), config)
@@ -183,9 +223,9 @@ def run_training(
         f"{network.spec.name}: {size:,} parameters, {len(photos.train)} photos to train on, {len(photos.validation)} "
         f"to validate, {config.image_size} pixels, on {device}; run folder {folder}"
     )
-    for line in (*photos.notes, start, about):
+    for line in (*photos.notes, start.sentence, about):
         console.print(line, markup=False, highlight=False)
-    with pipeline:
+    with pipeline, distributed.joined(ranks, device):
         result = train(
             network,
             network.spec,
@@ -218,7 +258,7 @@ def _folder(out: Path | None, resume: bool, settings: RunSettings, photos: Photo
 
 def _draw(result: TrainResult, photos: Photos, pipeline: TrainingPipeline, console: Console) -> None:
     """Plots of the finished run; a failure there is told and costs nothing else."""
-    from herder.cli.training_plots import write_plots
+    from herder.api.training_plots import write_plots
 
     try:
         write_plots(result, photos.validation, pipeline)

@@ -52,21 +52,22 @@ def load(path: str | Path, *, engine: str = "auto", threads: int | None = None) 
 def train(
     data: str | Path,
     *,
-    model: str = "herder-n",
+    model: str | None = None,
     init: str | Path | None = None,
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train a detector on a folder of labelled photos; the Python twin of ``herder train``.
 
-    ``settings`` are fields of ``herder.training.config.TrainConfig``. Returns what the run reached and where its
-    files are.
+    ``model`` None is the one of ``init``, or ``herder-n``. ``settings`` are fields of
+    ``herder.training.config.TrainConfig``. Returns what the run reached and where its files are.
     """
-    from herder.cli.wiring_train import run_training
+    from herder.api.training_run import base_config, run_training
     from herder.training.config import load_config
 
-    config = load_config(None, dict(settings or {}))
-    return run_training(Path(data), model, Path(init) if init else None, config, Path(out) if out else None)
+    start = Path(init) if init else None
+    config = load_config(None, dict(settings or {}), base=base_config(start, model))
+    return run_training(Path(data), model, start, config, Path(out) if out else None)
 
 
 def evaluate(model: str | Path | Detector, data: str | Path, *, split: str = "val", size: int | None = None) -> Metrics:
