@@ -72,3 +72,12 @@ def test_the_terminal_shows_each_epoch(tmp_path: Path, live: bool) -> None:
     assert "45.6" in text
     assert "finished" in text
     assert ("\x1b" in text) == live
+
+
+def test_an_epoch_without_evaluation_is_printed_all_the_same(tmp_path: Path) -> None:
+    out = io.StringIO()
+    tracker = TerminalTracker(Console(file=out, width=120))
+    tracker.start(facts(tmp_path))
+    tracker.epoch({k: v for k, v in row(1).items() if not k.startswith("mAP")}, best=None)
+    tracker.end("done")
+    assert "1/5" in out.getvalue()

@@ -69,7 +69,8 @@ class TerminalTracker:
         total, done = self.run.config.epochs, int(row["epoch"])
         left = (total - done) * (self.said - self.began) / max(1, done - self.epochs_before)
         losses = "".join(f"{row[name]:8.3f}" for name in self.run.losses)
-        scores = "".join(f"{'' if math.isnan(row[n]) else format(row[n], '.3f'):>8}" for n in ("mAP50", "mAP50_95"))
+        found = (row.get(name, math.nan) for name in ("mAP50", "mAP50_95"))
+        scores = "".join(f"{'' if math.isnan(value) else format(value, '.3f'):>8}" for value in found)
         text = (
             f"{f'{done}/{total}':>9}{losses}{scores}{row['lr_head']:10.2e}{row['images_per_second']:8.1f}"
             f"{row['peak_memory_mb']:7.0f}  {duration(left)}{' *' if best else ''}"

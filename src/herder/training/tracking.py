@@ -64,7 +64,7 @@ class Tracker(Protocol):
         """Some steps later."""
 
     def epoch(self, row: Mapping[str, float], *, best: Path | None) -> None:
-        """An epoch is done: its row (NaN where not evaluated), and the model file if it is the best so far."""
+        """an epoch is done: its row (no metrics where not evaluated), and the model file if it is the best so far."""
 
     def end(self, summary: str) -> None:
         """The run ends, for the reason that ``summary`` tells."""
