@@ -47,13 +47,13 @@ class Illumination:
     grain: float
     """Deviation of the sensor's noise, in grey levels."""
 
-    def shine(self, normal_x: FloatArray, normal_y: FloatArray) -> FloatArray:
-        """Light (H, W, 3) on a surface whose unnormalised normals are (normal_x, normal_y, 1), each (H, W)."""
-        length = np.sqrt(normal_x * normal_x + normal_y * normal_y + 1)
-        facing = (normal_x * self.sun[0] + normal_y * self.sun[1] + self.sun[2]) / length
-        sky = 0.85 - 0.3 * normal_y / length  # what faces up sees more sky
-        lit = np.maximum(facing, 0)[..., None] * self.sun_colour + sky[..., None] * self.ambient
-        return np.asarray(lit, np.float32)
+    def shine(self, normal_x: FloatArray, normal_y: FloatArray) -> list[FloatArray]:
+        """Red, green and blue light, each (H, W), on a surface whose normals are (normal_x, normal_y, 1), each (H, W),
+        before they are made unit vectors."""
+        short = 1 / np.sqrt(normal_x * normal_x + normal_y * normal_y + 1)
+        facing = np.maximum((normal_x * self.sun[0] + normal_y * self.sun[1] + self.sun[2]) * short, 0)
+        sky = np.float32(0.85) - np.float32(0.3) * normal_y * short  # what faces up sees more sky
+        return [facing * sun + sky * ambient for sun, ambient in zip(self.sun_colour, self.ambient, strict=True)]
 
     def fade(self, colour: FloatArray, distance: float | FloatArray) -> FloatArray:
         """Mix ``colour`` (..., 3) with the air; ``distance`` is 1 where an animal would be as high as the picture."""

@@ -7,31 +7,30 @@ Notation: N animals, S the picture's side.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from herder.boxes import FloatArray
 from herder.data.pasture.alpaca import draw_animal, paint_animal
 from herder.data.pasture.config import PastureConfig
-from herder.data.pasture.landscape import (
-    STEEPNESS,
-    cast_shadow,
-    paint_fence,
-    paint_ground,
-    paint_hills,
-    paint_sky,
-    paint_thing,
-)
+from herder.data.pasture.landscape import STEEPNESS, cast_shadow, paint_landscape
 from herder.data.pasture.light import Illumination, draw_light
+from herder.data.pasture.scenery import WIDTHS, paint_fence, paint_thing
 from herder.data.pasture.shading import Sprite
+from herder.data.pasture.textures import cut, fractal
 
 TRIES = 12
 """Places tried for an animal before the pasture counts as full."""
 
 MOST_HIDDEN = 0.5
 """How much of an animal's box a nearer animal's box may cover, at full occlusion."""
+
+LEAST_INSIDE = 0.55
+"""An animal stands so that at least this much of its box is in the picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +43,29 @@ class Scene:
     visible: FloatArray
 
 
-@dataclass
-class _Placed:
-    """Something painted: its sprite, how near it is (pixel height of an animal there), and whether it is an animal."""
+@dataclass(frozen=True, eq=False)
+class Thing:
+    """Something painted: its sprite, how near it is (row of its foot on flat ground), and whether it is an animal."""
 
     sprite: Sprite
     near: float
     animal: bool
     foot: tuple[float, float]
+    """Picture point (x, y) it stands on."""
     width: float
     height: float
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A scene in parts: the empty pasture with all shadows (S, S, 3) float32, what stands on it from far to near, and
+    the sensor's noise (S, S, 3)."""
+
+    ground: FloatArray
+    things: tuple[Thing, ...]
+    visible: tuple[float, ...]
+    """For each thing, the fraction of its pixels in the picture that nothing nearer hides."""
+    grain: FloatArray
 
 
 def pasture_scene(config: PastureConfig, index: int) -> Scene:
@@ -63,29 +75,48 @@ def pasture_scene(config: PastureConfig, index: int) -> Scene:
     >>> scene.picture.shape, scene.boxes.shape
     ((96, 96, 3), (1, 4))
     """
+    layout = lay_out(config, index)
+    herd = [i for i, thing in enumerate(layout.things) if thing.animal]
+    boxes = np.array([sprite_box(layout.things[i].sprite, config.size) for i in herd], np.float32).reshape(-1, 4)
+    visible = np.array([layout.visible[i] for i in herd], np.float32)
+    return Scene(compose(layout, range(len(layout.things))), boxes, visible)
+
+
+def lay_out(config: PastureConfig, index: int) -> Layout:
+    """Everything in scene ``index``, not yet put together."""
     rng = np.random.default_rng((config.seed, index))
     size = config.size
     light = draw_light(config.light, rng)
     horizon = int(size * rng.uniform(0.12, 0.42))
-    things = _herd(config, horizon, light, rng)
-    things += _distractors(config, horizon, light, rng)
-    things += _occluders(config, [t for t in things if t.animal], light, rng)
+    slope = float(rng.uniform(-0.09, 0.09)) if rng.uniform() < 0.5 else 0.0
+    place = _Place(size, horizon, slope, light)
+    things = _herd(config, place, rng)
+    things += _distractors(config, things, place, rng)
+    things += _occluders(config, things, place, rng)
     things.sort(key=lambda thing: thing.near)
     visible = _visible(things, size)
-    hidden = {i for i, thing in enumerate(things) if thing.animal and visible[i] < config.min_visible}
-    things = [thing for i, thing in enumerate(things) if i not in hidden]
-    picture = paint_sky(size, horizon, light, rng)
-    paint_hills(picture, horizon, light, rng)
-    paint_ground(picture, horizon, light, rng)
+    kept = [i for i, thing in enumerate(things) if not thing.animal or visible[i] >= config.min_visible]
+    if len(kept) < len(things):  # what an animal left out had hidden can be seen again
+        things = [things[i] for i in kept]
+        visible = _visible(things, size)
+    ground = paint_landscape(size, horizon, slope, light, rng)
     for thing in things:  # shadows lie on the ground: under everything
-        cast_shadow(picture, *thing.foot, thing.width, thing.height, light)
-    for thing in things:
-        _paint(picture, thing.sprite)
-    picture += rng.normal(0, light.grain, picture.shape).astype(np.float32)
-    herd = [(i, thing) for i, thing in enumerate(things) if thing.animal]
-    seen = _visible(things, size)
-    boxes = np.array([sprite_box(thing.sprite, size) for _, thing in herd], np.float32).reshape(-1, 4)
-    return Scene(picture.clip(0, 255).astype(np.uint8), boxes, np.array([seen[i] for i, _ in herd], np.float32))
+        cast_shadow(ground, *thing.foot, thing.width, thing.height, light)
+    # Cut from white noise made once: drawing a fresh number for each pixel would take longer than the landscape.
+    grain = cv2.merge([cut(fractal(0.0), rng, size, size, (1, 1)) * np.float32(light.grain) for _ in range(3)])
+    return Layout(ground, tuple(things), tuple(visible), np.asarray(grain, np.float32))
+
+
+def compose(layout: Layout, shown: Iterable[int]) -> NDArray[np.uint8]:
+    """The picture (S, S, 3) uint8 with the things of these numbers; the others leave their shadows behind."""
+    picture = layout.ground.copy()
+    for i in shown:
+        sprite = layout.things[i].sprite
+        rows, columns, own_rows, own_columns = sprite.window(len(picture))
+        alpha = sprite.alpha[own_rows, own_columns, None]
+        picture[rows, columns] += (sprite.colour[own_rows, own_columns] - picture[rows, columns]) * alpha
+    picture += layout.grain
+    return picture.clip(0, 255).astype(np.uint8)
 
 
 def sprite_box(sprite: Sprite, size: int) -> tuple[int, int, int, int]:
@@ -100,83 +131,102 @@ def sprite_box(sprite: Sprite, size: int) -> tuple[int, int, int, int]:
     return left, top, columns.start + int(xs[-1]) + 1, rows.start + int(ys[-1]) + 1
 
 
-def _herd(config: PastureConfig, horizon: int, light: Illumination, rng: np.random.Generator) -> list[_Placed]:
-    size, placed = config.size, []
+@dataclass(frozen=True)
+class _Place:
+    """Where things are put: the picture's side, the horizon's row, the slope, the light."""
+
+    size: int
+    horizon: int
+    slope: float
+    light: Illumination
+
+    def foot(self, x: float, near: float) -> tuple[float, float]:
+        """The picture point at column x of ground that lies at row ``near`` in the middle column."""
+        return x, near + self.slope * (x - self.size / 2)
+
+    def air(self, near: float) -> float:
+        """The distance of ground at row ``near``, as ``Illumination.fade`` takes it."""
+        return self.size / max((near - self.horizon) * STEEPNESS, 1.0)
+
+
+def _herd(config: PastureConfig, place: _Place, rng: np.random.Generator) -> list[Thing]:
+    size = config.size
+    placed: list[Thing] = []
     reaches: list[FloatArray] = []
     for _ in range(int(rng.integers(config.herd[0], config.herd[1] + 1))):
         for _ in range(TRIES):
             # Uniform in the logarithm: as many small animals as large ones.
             height = float(np.exp(rng.uniform(*np.log(config.scale)))) * size
-            foot = horizon + height / STEEPNESS * float(rng.uniform(0.85, 1.15))
-            x = float(rng.uniform(0.02, 0.98)) * size
-            animal = draw_animal(height * (0.7 if (young := rng.uniform() < 0.15) else 1), rng, young=bool(young))
+            young = bool(rng.uniform() < 0.15)
+            near = place.horizon + height / (0.7 if young else 1.0) / STEEPNESS * float(rng.uniform(0.85, 1.15))
+            x, foot = place.foot(float(rng.uniform(0.02, 0.98)) * size, near)
+            animal = draw_animal(height, rng, young=young)
             left, right, up = animal.reach
             box = np.array([x - left, foot - up, x + right, foot], np.float32)
             inside = np.clip(box, 0, size)
             share = np.prod(inside[2:] - inside[:2]) / np.prod(box[2:] - box[:2])
-            if foot > size * 1.12 or share < 0.55:
+            if near > size * 1.12 or share < LEAST_INSIDE:
                 continue
             allowed = MOST_HIDDEN * config.occlusion
             if all(_covered(box, other) <= allowed and _covered(other, box) <= allowed for other in reaches):
                 break
         else:
             break  # the pasture is full
-        reaches.append(box)
-        sprite = paint_animal(animal, x, foot, light, size / height, rng)
+        sprite = paint_animal(animal, x, foot, place.light, place.air(near), rng)
         if sprite_box(sprite, size)[2]:
-            placed.append(_Placed(sprite, foot, True, (x, foot), left + right, up))
+            reaches.append(box)
+            placed.append(Thing(sprite, near, True, (x, foot), left + right, up))
     return placed
 
 
 def _covered(box: FloatArray, by: FloatArray) -> float:
+    """The fraction of ``box`` (4,) that lies in ``by`` (4,)."""
     sides = np.minimum(box[2:], by[2:]) - np.maximum(box[:2], by[:2])
     return float(np.clip(sides, 0, None).prod() / (box[2:] - box[:2]).prod())
 
 
-def _distractors(config: PastureConfig, horizon: int, light: Illumination, rng: np.random.Generator) -> list[_Placed]:
-    placed = []
+def _distractors(config: PastureConfig, herd: list[Thing], place: _Place, rng: np.random.Generator) -> list[Thing]:
+    placed: list[Thing] = []
+    boxes = [np.array(sprite_box(animal.sprite, config.size), np.float32) for animal in herd]
     for _ in range(int(rng.integers(config.distractors[0], config.distractors[1] + 1))):
-        kind = str(rng.choice(["rock", "bush", "bale", "stump"]))
-        near = float(np.exp(rng.uniform(*np.log(config.scale)))) * config.size
-        foot, x = horizon + near / STEEPNESS, float(rng.uniform(0, 1)) * config.size
-        placed.append(_thing(kind, x, foot, near, near * float(rng.uniform(0.18, 0.5)), config.size, light, rng))
+        kind = str(rng.choice(list(WIDTHS)))
+        animal = float(np.exp(rng.uniform(*np.log(config.scale)))) * config.size  # how high one would be there
+        near, x = place.horizon + animal / STEEPNESS, float(rng.uniform(0, 1)) * config.size
+        thing = _thing(kind, x, near, animal * float(rng.uniform(0.18, 0.5)), place, rng)
+        box = np.array(sprite_box(thing.sprite, config.size), np.float32)
+        before = [own for other, own in zip(herd, boxes, strict=True) if other.near <= near]
+        if all(_covered(own, box) <= MOST_HIDDEN * config.occlusion for own in before):
+            placed.append(thing)
     return placed
 
 
-def _occluders(
-    config: PastureConfig, herd: list[_Placed], light: Illumination, rng: np.random.Generator
-) -> list[_Placed]:
+def _occluders(config: PastureConfig, things: list[Thing], place: _Place, rng: np.random.Generator) -> list[Thing]:
+    """Bushes and a fence put before animals, as often as the settings want."""
     placed = []
+    herd = [thing for thing in things if thing.animal]
     for animal in herd:
         if rng.uniform() >= config.occlusion * 0.6:
             continue
         x = animal.foot[0] + float(rng.uniform(-0.35, 0.35)) * animal.width
-        foot, height = animal.foot[1] + 0.03 * animal.height, animal.height * float(rng.uniform(0.3, 0.6))
-        placed.append(_thing("bush", x, foot, animal.near + 1, height, config.size, light, rng))
+        height = animal.height * float(rng.uniform(0.3, 0.6))
+        placed.append(_thing("bush", x, animal.near + 0.03 * animal.height + 1, height, place, rng))
     if herd and rng.uniform() < config.occlusion * 0.6:
         behind = herd[int(rng.integers(len(herd)))]
-        foot, height = behind.foot[1] + 0.06 * behind.height, max(6.0, behind.height * float(rng.uniform(0.5, 0.8)))
-        fence = paint_fence(config.size, foot, height, light, rng)
-        placed.append(_Placed(fence, foot, False, (config.size / 2, foot), 1, 1))
+        near = behind.near + 0.06 * behind.height + 1
+        height = max(6.0, (near - place.horizon) * STEEPNESS * float(rng.uniform(0.5, 0.75)))
+        fence = paint_fence(config.size, near, place.slope, height, place.light, place.air(near), rng)
+        placed.append(Thing(fence, near, False, place.foot(config.size / 2, near), 1, 1))
     return placed
 
 
-def _thing(
-    kind: str,
-    x: float,
-    foot: float,
-    near: float,
-    height: float,
-    size: int,
-    light: Illumination,
-    rng: np.random.Generator,
-) -> _Placed:
+def _thing(kind: str, x: float, near: float, height: float, place: _Place, rng: np.random.Generator) -> Thing:
     height = max(4.0, height)
-    sprite = paint_thing(kind, x, foot, height, light, size / max(near, 1), rng)
-    return _Placed(sprite, foot, False, (x, foot), height, height * 0.6)
+    foot = place.foot(x, near)
+    sprite = paint_thing(kind, *foot, height, place.light, place.air(near), rng)
+    return Thing(sprite, near, False, foot, height * WIDTHS[kind], height * 0.6)
 
 
-def _visible(things: list[_Placed], size: int) -> list[float]:
+def _visible(things: list[Thing], size: int) -> list[float]:
     """The fraction of each thing's painted pixels in the picture that nothing nearer covers by half or more."""
     owner = np.full((size, size), -1, np.int32)
     own = []
@@ -187,9 +237,3 @@ def _visible(things: list[_Placed], size: int) -> list[float]:
         own.append(max(1, int((alpha >= 0.5).sum())))
     counts = np.bincount(owner.ravel() + 1, minlength=len(things) + 1)[1:]
     return [float(counts[i] / own[i]) for i in range(len(things))]
-
-
-def _paint(picture: FloatArray, sprite: Sprite) -> None:
-    rows, columns, own_rows, own_columns = sprite.window(len(picture))
-    alpha = sprite.alpha[own_rows, own_columns, None]
-    picture[rows, columns] += (sprite.colour[own_rows, own_columns] - picture[rows, columns]) * alpha
