@@ -83,7 +83,7 @@ class ModelSpec:
     channel_order: str = "rgb"
     """``rgb`` or ``bgr``: the order in which the network wants its channels."""
     scale: float = 1 / 255
-    """Factor from 0..255 to what the network wants: 1 / 255, or 1 for YOLOX."""
+    """Factor from 0..255 to what the network wants."""
     score_threshold: float = 0.25
     """Detections below are dropped unless the caller says otherwise; training sets the best F1's."""
     nms_iou: float = 0.6

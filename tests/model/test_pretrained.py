@@ -114,7 +114,9 @@ def test_an_allowed_pickle_is_read_with_a_warning(pickle_file, caplog):
     assert found.spec.name == "yolox-nano"
     assert "pickle" in caplog.text
     for name, value in network.state_dict().items():
-        assert torch.equal(found.state_dict()[name], value)
+        if name == "backbone.stem.conv.conv.weight":
+            value = value * 255  # published networks take 0..255, ours 0..1
+        torch.testing.assert_close(found.state_dict()[name], value)
 
 
 def test_an_allowed_pickle_still_cannot_run_a_program(tmp_path):

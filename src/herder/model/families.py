@@ -39,7 +39,7 @@ def make_spec(name: str, class_names: tuple[str, ...], *, input_size: int = 640)
     if name in _HERDER:
         return ModelSpec(name, _herder(*_HERDER[name]), class_names, input_size)
     if name in _YOLOX:
-        return ModelSpec(name, _yolox(*_YOLOX[name]), class_names, input_size, channel_order="bgr", scale=1.0)
+        return ModelSpec(name, _yolox(*_YOLOX[name]), class_names, input_size, channel_order="bgr")
     near = difflib.get_close_matches(name, FAMILIES, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(FAMILIES)}"
     raise ConfigError(f"model {name!r} is not known", hint=hint)

@@ -140,8 +140,7 @@ def _import_onnx(path: Path, model: str | None) -> Network:
             conv.bias.copy_(torch.from_numpy(bias))
         else:
             unfold_batchnorm(block, torch.from_numpy(bias))
-    _check_finite(network, path)
-    return network
+    return _checked(network, path)
 
 
 @torch.no_grad()
@@ -179,8 +178,7 @@ def _import_pickle(path: Path, model: str | None) -> Network:
         own = network.state_dict()
         if {n: v.shape for n, v in own.items()} == {n: v.shape for n, v in state.items()}:
             network.load_state_dict(state)
-            _check_finite(network, path)
-            return network
+            return _checked(network, path)
     raise ModelFileError(f"{path}: its tensors are not those of {model or 'any yolox model'}", hint="use --model")
 
 
@@ -208,10 +206,17 @@ def _own_name(name: str) -> str:
     return name
 
 
-def _check_finite(network: Network, path: Path) -> None:
+@torch.no_grad()
+def _checked(network: Network, path: Path) -> Network:
+    """The network with its input scale moved from the first convolution into the spec; its values must be finite.
+
+    The published networks take 0..255 as it is, with first weights a hundred times smaller than all others.
+    """
     for name, value in network.state_dict().items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise ModelFileError(f"{path}: tensor {name} holds values that are not finite", hint="copy the file again")
+    execution_order(network)[0].weight.div_(network.spec.scale)
+    return network
 
 
 def norms_are_folded(network: Network) -> bool:
@@ -229,25 +234,29 @@ def calibrate_batchnorm(network: Network, images: Tensor) -> None:
     """Give each batch norm the statistics of ``images`` (B, 3, H, W), without changing what the network computes.
 
     Weights from a folded file come with norms that do nothing (mean 0, variance 1). Trained on in batch mode, such a
-    norm would suddenly start to normalise. Here each one gets the mean and variance that its convolution really has,
-    and a scale and shift that undo them: y = w (x - m) / s + b stays the same function.
+    norm would suddenly start to normalise. Here each convolution is scaled so that its output has variance 1, and its
+    norm gets the statistics, scale and shift that undo that: y = w (x - m) / s + b stays the same function. The scaling
+    matters to Adam, whose steps have one size for all weights: a folded file has channels a thousand times apart.
     """
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
 
-    def measure(bn: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(bn, nn.BatchNorm2d)
+    def measure(block: Conv, bn: nn.BatchNorm2d, x: Tensor) -> tuple[Tensor]:
         assert bn.running_mean is not None
         assert bn.running_var is not None
-        x = inputs[0]
+        var, mean = torch.var_mean(x, dim=(0, 2, 3))
+        sigma = torch.where(var > 1e-8, var, 1.0).sqrt()  # a dead channel stays as it is
+        block.conv.weight.div_(sigma[:, None, None, None])
         factor = bn.weight / torch.sqrt(bn.running_var + bn.eps)
         shift = bn.bias - bn.running_mean * factor
-        var, mean = torch.var_mean(x, dim=(0, 2, 3))
-        bn.running_mean.copy_(mean)
-        bn.running_var.copy_(var)
-        bn.weight.copy_(factor * torch.sqrt(var + bn.eps))
+        bn.running_mean.copy_(mean / sigma)
+        bn.running_var.copy_(var / sigma.square())
+        bn.weight.copy_(factor * sigma * torch.sqrt(bn.running_var + bn.eps))
         bn.bias.copy_(shift + mean * factor)
+        return (x / sigma[:, None, None],)
 
-    hooks = [bn.register_forward_pre_hook(measure) for bn in norms]
+    hooks = []
+    for block in network.modules():
+        if isinstance(block, Conv) and isinstance(block.bn, nn.BatchNorm2d):
+            hooks.append(block.bn.register_forward_pre_hook(lambda bn, x, block=block: measure(block, bn, x[0])))
     was_training = network.training
     network.eval().raw(images)
     network.train(was_training)
