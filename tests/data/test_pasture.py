@@ -1,5 +1,8 @@
 """Generated pastures: exact boxes, control over what is in them, the same scenes again."""
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,9 +10,10 @@ from hypothesis import strategies as st
 
 from herder.data.formats import read_dataset
 from herder.data.pasture import Light, PastureConfig, pasture_scene, write_pasture
-from herder.data.pasture.alpaca import COATS, POSES, Animal, paint_animal
+from herder.data.pasture.alpaca import COATS, POSES, paint_animal
+from herder.data.pasture.body import Animal
 from herder.data.pasture.light import draw_light
-from herder.data.pasture.scene import sprite_box
+from herder.data.pasture.scene import compose, lay_out, sprite_box
 from herder.errors import ConfigError, DataError
 from herder.images import read_image
 
@@ -47,6 +51,59 @@ def test_an_animals_box_is_the_extent_of_the_pixels_it_changes(pose, coat, facin
     rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
     wanted = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if len(rows) else (0, 0, 0, 0)
     assert sprite_box(sprite, size) == tuple(int(v) for v in wanted)
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_each_box_of_a_scene_is_what_changes_when_the_animal_alone_is_painted(index):
+    config = PastureConfig(size=160, light=Light.NOON, herd=(2, 5), occlusion=0.8)
+    layout = lay_out(config, index)
+    empty = compose(layout, ())
+    scene = pasture_scene(config, index)
+    animals = [i for i, thing in enumerate(layout.things) if thing.animal]
+    assert len(animals) == len(scene.boxes)
+    for number, box in zip(animals, scene.boxes, strict=True):
+        changed = (compose(layout, [number]) != empty).any(-1)
+        rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+        found = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+        # A faint pixel at the very edge may have the colour of the grass behind it.
+        np.testing.assert_allclose(box, found, atol=1)
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_the_visible_fraction_is_how_much_of_its_own_paint_an_animal_shows(index):
+    config = PastureConfig(size=160, light=Light.NOON, herd=(2, 5), occlusion=1.0)
+    layout = lay_out(config, index)
+    everything = range(len(layout.things))
+
+    def painted(number, shade):
+        things = list(layout.things)
+        sprite = replace(things[number].sprite, colour=np.full_like(things[number].sprite.colour, shade))
+        things[number] = replace(things[number], sprite=sprite)
+        return replace(layout, things=tuple(things))
+
+    for number in everything:
+        if layout.things[number].animal:
+            dark, light = painted(number, 60), painted(number, 180)
+            among_others = (compose(light, everything) - compose(dark, everything).astype(int)).sum()
+            alone = (compose(light, [number]) - compose(dark, [number]).astype(int)).sum()
+            assert layout.visible[number] == pytest.approx(among_others / alone, abs=0.01)
+
+
+def test_an_animal_too_hidden_to_be_seen_is_not_in_the_picture_either():
+    config = PastureConfig(size=160, herd=(4, 5), occlusion=1.0, min_visible=0.8)
+    layouts = [lay_out(config, i) for i in range(6)]
+    shown = [(thing, seen) for layout in layouts for thing, seen in zip(layout.things, layout.visible, strict=True)]
+    assert all(seen >= 0.8 for thing, seen in shown if thing.animal)
+
+
+@pytest.mark.parametrize("pose", sorted(POSES))
+@pytest.mark.parametrize("height", [12.0, 47.0, 150.0])
+def test_an_animal_is_one_piece(pose, height):
+    light = draw_light(Light.NOON, np.random.default_rng(0))
+    animal = Animal(pose, "white", 1, height, young=False, turn=0.9)
+    sprite = paint_animal(animal, 100, 190, light, 1.0, np.random.default_rng(2))
+    pieces, _, stats, _ = cv2.connectedComponentsWithStats((sprite.alpha > 0).astype(np.uint8), connectivity=8)
+    assert sorted(stats[1:, cv2.CC_STAT_AREA])[-1] > 0.97 * (sprite.alpha > 0).sum(), pieces
 
 
 def test_a_scene_follows_from_seed_and_number_alone():
@@ -169,6 +226,38 @@ def test_a_generated_folder_is_made_anew_and_a_foreign_one_left_alone(tmp_path):
     with pytest.raises(DataError, match="not a generated pasture"):
         write_pasture(tmp_path / "mine", train=1, val=1, config=config)
     assert (tmp_path / "mine" / "photo.jpg").read_bytes() == b"precious"
+
+
+def test_making_a_folder_anew_keeps_what_somebody_else_put_there(tmp_path):
+    config = PastureConfig(**SMALL)
+    write_pasture(tmp_path / "farm", train=1, val=1, config=config)
+    for name in ("run/best.safetensors", "images/train/mine.jpg"):
+        (tmp_path / "farm" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "farm" / name).write_bytes(b"precious")
+    write_pasture(tmp_path / "farm", train=1, val=1, config=config)
+    assert (tmp_path / "farm/run/best.safetensors").read_bytes() == b"precious"
+    assert (tmp_path / "farm/images/train/mine.jpg").read_bytes() == b"precious"
+
+
+def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path):
+    (tmp_path / "farm").write_bytes(b"precious")
+    with pytest.raises(DataError, match="farm"):
+        write_pasture(tmp_path / "farm", train=1, val=1, config=PastureConfig(**SMALL))
+    assert (tmp_path / "farm").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("light", list(Light))
+@pytest.mark.parametrize("size", [64, 333])
+def test_every_light_and_size_can_be_painted(light, size):
+    scene = pasture_scene(PastureConfig(size=size, light=light), 1)
+    assert scene.picture.shape == (size, size, 3)
+    assert scene.picture.std() > 2
+
+
+def test_nothing_stands_in_front_of_an_animal_without_occlusion():
+    config = PastureConfig(size=160, herd=(2, 5), occlusion=0, distractors=(4, 8))
+    seen = np.concatenate([pasture_scene(config, i).visible for i in range(10)])
+    assert seen.min() > 0.99  # a neighbour's ear tip may brush past
 
 
 def test_no_scenes_at_all_are_refused(tmp_path):

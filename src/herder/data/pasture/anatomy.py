@@ -104,25 +104,23 @@ def _eye(body: Body, at: tuple[float, float], radius: float) -> None:
 
 
 def _legs(body: Body, coat: FloatArray, skin: FloatArray, *, near: bool) -> None:
-    """The two legs of one side: woolly thighs, slim shins, dark feet."""
-    animal, rng = body.animal, body.rng
+    """The two legs of one side: woolly thighs, slim shins, dark feet. They never meet, so each part is one layer."""
+    animal, rng, clay = body.animal, body.rng, body.clay
     stride = 0.1 if animal.pose == "walking" else 0.03
     shade = np.float32(1 if near else 0.62)
+    shins, soles, thighs = body.mask(), body.mask(), body.mask()
     for root, woolly in ((-0.27, 0.085), (0.17, 0.068)):
         swing = float(rng.uniform(-stride, stride)) + (0.0 if near else 0.055)
         lift = float(rng.uniform(0.0, 0.05)) if animal.pose == "walking" and rng.uniform() < 0.5 else 0.0
         back = -0.03 if root < 0 else 0.01  # the hock
         foot = (root + swing, 0.012 + lift)
         knee = (root + swing * 0.55 + back, 0.2 + lift * 0.6)
-        shin = body.mask()
-        body.limb(shin, [knee, (foot[0] + back * 0.3, 0.1 + lift), foot], (0.034, 0.025, 0.027))
-        body.clay.lay(shin, skin * shade, puff=0.02, rough=0.35, crease=0.1)
-        sole = body.mask()
-        body.limb(sole, [(foot[0] - 0.004, foot[1] - 0.002), (foot[0] + 0.026, foot[1] - 0.004)], (0.016, 0.013))
-        body.clay.lay(sole, skin * np.float32(0.4), puff=0.01, rough=0, crease=0.0)
-        thigh = body.mask()
-        body.limb(thigh, [(root, 0.42), ((root + knee[0]) / 2, 0.3), knee], (woolly * 1.15, woolly * 0.86, 0.045))
-        body.clay.lay(thigh, coat * shade, puff=0.045, fuzz=0.01, crease=0.16, join=near)
+        body.limb(shins, [knee, (foot[0] + back * 0.3, 0.1 + lift), foot], (0.034, 0.025, 0.027))
+        body.limb(soles, [(foot[0] - 0.004, foot[1] - 0.002), (foot[0] + 0.026, foot[1] - 0.004)], (0.016, 0.013))
+        body.limb(thighs, [(root, 0.42), ((root + knee[0]) / 2, 0.3), knee], (woolly * 1.15, woolly * 0.86, 0.045))
+    clay.lay(shins, skin * shade, puff=0.02, rough=0.35, crease=0.1)
+    clay.lay(soles, skin * np.float32(0.4), puff=0.01, rough=0, crease=0.0)
+    clay.lay(thighs, coat * shade, puff=0.045, fuzz=0.01, crease=0.16, join=near)
 
 
 def lay_front(body: Body, coat: FloatArray, skin: FloatArray) -> None:
@@ -130,20 +128,15 @@ def lay_front(body: Body, coat: FloatArray, skin: FloatArray) -> None:
     rng, clay = body.rng, body.clay
     thick = 0.85 if body.animal.young else float(rng.uniform(0.92, 1.1))
     for spread, high, shade in ((0.075, 0.03, 0.55), (0.095, 0.0, 1.0)):  # hind legs, then forelegs
+        shins, soles, thighs = body.mask(), body.mask(), body.mask()
         for side in (-1, 1):
             x = side * spread + float(rng.uniform(-0.012, 0.012))
-            shin = body.mask()
-            body.limb(shin, [(x, 0.26), (x, 0.03 + high)], (0.04, 0.027))
-            clay.lay(shin, skin * np.float32(shade), puff=0.02, rough=0.35, crease=0.1)
-            sole = body.mask()
-            body.blob(sole, (x, 0.016 + high), (0.03, 0.017))
-            clay.lay(sole, skin * np.float32(0.4 * shade), puff=0.01, rough=0, crease=0)
-        if shade < 1:
-            continue
-        for side in (-1, 1):
-            thigh = body.mask()
-            body.limb(thigh, [(side * spread, 0.4), (side * spread, 0.19)], (0.09, 0.05))
-            clay.lay(thigh, coat, puff=0.04, fuzz=0.01, crease=0.2)
+            body.limb(shins, [(x, 0.26), (x, 0.03 + high)], (0.04, 0.027))
+            body.blob(soles, (x, 0.016 + high), (0.03, 0.017))
+            body.limb(thighs, [(side * spread, 0.4), (side * spread, 0.19)], (0.09, 0.05))
+        clay.lay(shins, skin * np.float32(shade), puff=0.02, rough=0.35, crease=0.1)
+        clay.lay(soles, skin * np.float32(0.4 * shade), puff=0.01, rough=0, crease=0)
+        clay.lay(thighs, coat * np.float32(shade), puff=0.04, fuzz=0.01, crease=0.2)
     barrel = body.mask()
     body.blob(barrel, (0, 0.46), (0.195 * thick, 0.195 * thick))
     clay.lay(barrel, coat, puff=0.085, fuzz=0.012, crease=0.25, join=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from herder.boxes import FloatArray
 from herder.data.pasture.shading import Clay, curve, limb
-from herder.data.pasture.textures import curls, cut, fractal
+from herder.data.pasture.textures import cut, wool
 
 LEFT, RIGHT, UP, DOWN = -0.62, 0.76, 1.16, -0.06
 """What the sprite's canvas spans, in units."""
@@ -61,17 +61,15 @@ class Body:
         self.width = -(-int((RIGHT - LEFT) * self.unit) // shrink) * shrink
         self.height = -(-int((UP - DOWN) * self.unit) // shrink) * shrink
         zoom = self.unit / 330
-        noise = 0.75 * cut(curls(), rng, self.height, self.width, (zoom, zoom))
-        noise = noise + 0.35 * cut(fractal(0.5), rng, self.height, self.width, (zoom, zoom))
-        self.clay = Clay(np.asarray(noise, np.float32), self.unit)
+        self.clay = Clay(cut(wool(), rng, self.height, self.width, (zoom, zoom)), self.unit)
         self.lift = 0.0
         self.squeeze = 1.0 if animal.pose == "front" else animal.turn
 
     def pixels(self, points: FloatArray) -> FloatArray:
         """Points (N, 2) of the body's frame to canvas pixels, turned and mirrored as the animal stands."""
-        x = points[:, 0] * self.squeeze * self.animal.facing
         left = LEFT if self.animal.facing > 0 else -RIGHT
-        return np.stack([(x - left) * self.unit, (UP - points[:, 1] - self.lift) * self.unit], axis=1)
+        scale = np.array([self.squeeze * self.animal.facing, -1], np.float32) * np.float32(self.unit)
+        return points * scale + np.array([-left * self.unit, (UP - self.lift) * self.unit], np.float32)
 
     def mask(self) -> NDArray[np.uint8]:
         """An empty silhouette of the canvas's size."""

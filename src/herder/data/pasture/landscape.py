@@ -78,7 +78,8 @@ def paint_hills(picture: FloatArray, horizon: int, light: Illumination, rng: np.
         for i in (1, 2, 4):
             turn = x * np.float32(np.pi * i * rng.uniform(0.8, 2.5) / size) + np.float32(rng.uniform(0, 6.3))
             waves += np.float32(rng.uniform(0.2, 1) / i) * np.sin(turn)
-        top = horizon - size * 0.035 * k * (1.3 + waves)
+        rise = size * 0.035 * k * (1.3 + waves)
+        top = horizon - rise * min(1.0, 0.65 * horizon / float(rise.max()))
         wooded = rng.uniform() < 0.5
         if wooded:  # crowns
             top = top - np.abs(cut(curls(), rng, 2, size, (1.0, size / 320))[0]) * size * 0.012

@@ -227,13 +227,14 @@ def _thing(kind: str, x: float, near: float, height: float, place: _Place, rng: 
 
 
 def _visible(things: list[Thing], size: int) -> list[float]:
-    """The fraction of each thing's painted pixels in the picture that nothing nearer covers by half or more."""
-    owner = np.full((size, size), -1, np.int32)
-    own = []
-    for i, thing in enumerate(things):
+    """The fraction of each thing's paint inside the picture that reaches the eye through all that stands before it."""
+    clear: FloatArray = np.ones((size, size), np.float32)
+    seen = []
+    for thing in reversed(things):  # from near to far
         rows, columns, own_rows, own_columns = thing.sprite.window(size)
         alpha = thing.sprite.alpha[own_rows, own_columns]
-        owner[rows, columns][alpha >= 0.5] = i
-        own.append(max(1, int((alpha >= 0.5).sum())))
-    counts = np.bincount(owner.ravel() + 1, minlength=len(things) + 1)[1:]
-    return [float(counts[i] / own[i]) for i in range(len(things))]
+        left = clear[rows, columns]
+        total = float(alpha.sum())
+        seen.append(float(np.vdot(alpha, left)) / total if total else 0.0)
+        left *= 1 - alpha
+    return seen[::-1]

@@ -47,7 +47,7 @@ class Sprite:
 
 def soft(mask: FloatArray, sigma: float) -> FloatArray:
     """A wide Gaussian blur of ``mask`` (H, W), done small where that is cheaper and looks the same."""
-    shrink = int(np.clip(sigma // 2, 1, 8))
+    shrink = min(max(int(sigma / 1.6), 1), 8)
     height, width = mask.shape
     if shrink == 1:
         return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(sigma, 0.3)), np.float32)
@@ -150,11 +150,13 @@ def limb(mask: NDArray[np.uint8], points: FloatArray, radii: FloatArray) -> None
     pixels."""
     steps = points[1:] - points[:-1]
     along = np.concatenate([steps[:1], steps[1:] + steps[:-1], steps[-1:]])  # (N, 2), central differences
-    side = np.stack([-along[:, 1], along[:, 0]], 1) * (radii / np.maximum(np.hypot(*along.T), 1e-6))[:, None]
+    length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)
+    side = along[:, ::-1] * np.array([-1, 1], np.float32) * (radii / length)[:, None]
     outline = np.concatenate([points + side, (points - side)[::-1]])
     cv2.fillPoly(mask, [outline.round().astype(np.int32)], 255)
-    for (px, py), radius in zip(points[[0, -1]], radii[[0, -1]], strict=True):
-        cv2.circle(mask, (round(float(px)), round(float(py))), max(round(float(radius)), 1), 255, -1)
+    for end in (0, -1):
+        x, y = points[end].tolist()
+        cv2.circle(mask, (round(x), round(y)), max(round(float(radii[end])), 1), 255, -1)
 
 
 @lru_cache(maxsize=64)

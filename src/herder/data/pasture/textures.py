@@ -6,6 +6,7 @@ scene depends on nothing but its own seed.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import cv2
@@ -45,11 +46,17 @@ def curls() -> FloatArray:
     return _filtered(12, np.asarray(np.exp(-(octaves**2) / 0.7), np.float32))
 
 
+@lru_cache(maxsize=1)
+def wool() -> FloatArray:
+    """Curls with finer fibres over them."""
+    return np.asarray(np.float32(0.75) * curls() + np.float32(0.35) * np.roll(fractal(0.5), 99, axis=(0, 1)))
+
+
 def cut(tile: FloatArray, rng: np.random.Generator, height: int, width: int, zoom: tuple[float, float]) -> FloatArray:
     """A patch (height, width) from a random place of ``tile``; ``zoom`` is picture pixels per tile pixel, down and
     across."""
-    rows = int(np.clip(np.ceil(height / zoom[0]), 2, TILE))
-    columns = int(np.clip(np.ceil(width / zoom[1]), 2, TILE))
+    rows = min(max(math.ceil(height / zoom[0]), 2), TILE)
+    columns = min(max(math.ceil(width / zoom[1]), 2), TILE)
     top, left = (int(v) for v in rng.integers(0, TILE, 2))
     patch = tile[top : top + rows, left : left + columns]
     if patch.shape == (height, width):
