@@ -62,6 +62,14 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path):
         read_spec(path)
 
 
+def test_a_checkpoint_is_told_from_a_model(tmp_path):
+    path = tmp_path / "last.safetensors"
+    safetensors.torch.save_file({"weight": torch.zeros(2)}, path, metadata={"herder_checkpoint": "{}"})
+    with pytest.raises(ModelFileError, match="checkpoint") as error:
+        load_model(path)
+    assert "best.safetensors" in error.value.hint
+
+
 @pytest.mark.parametrize(
     "content", [b"hello, I am a text file and long enough", b"\x80\x04\x95" + b"x" * 50, b"PK\x03\x04" * 20]
 )

@@ -18,6 +18,9 @@ from herder.files import write_atomic
 from herder.model.network import Network
 from herder.spec import METADATA_KEY, ModelSpec
 
+CHECKPOINT_KEY = "herder_checkpoint"
+"""The metadata entry of a training checkpoint, which holds its progress; a model file has none."""
+
 HEADER_LIMIT = 100 * 1024 * 1024
 """Bytes of header that a safetensors file may have, as in the format's own reader."""
 
@@ -65,6 +68,11 @@ def read_metadata(path: Path) -> dict[str, str]:
 def read_spec(path: Path) -> ModelSpec:
     """The spec in a model file. Raises ModelFileError when there is none or this herder cannot read it."""
     metadata = read_metadata(path)
+    if CHECKPOINT_KEY in metadata:
+        raise ModelFileError(
+            f"{path}: is a checkpoint for `herder train --resume`, not a model",
+            hint=f"use {path.with_name('best.safetensors')}",
+        )
     if METADATA_KEY not in metadata:
         raise ModelFileError(f"{path}: was not written by herder", hint="convert it with `herder import`")
     return ModelSpec.from_json(metadata[METADATA_KEY], source=str(path))

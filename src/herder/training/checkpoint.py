@@ -19,16 +19,13 @@ from torch import Tensor, nn
 
 from herder.errors import ConfigError, ModelFileError
 from herder.files import write_atomic
-from herder.model.files import read_metadata, read_tensors
+from herder.model.files import CHECKPOINT_KEY, read_metadata, read_tensors
 from herder.spec import ModelSpec
 from herder.training.config import TrainConfig
 from herder.training.weight_averaging import WeightAverage
 
 CHECKPOINT_VERSION = 1
 """Raised when a reader of the old version would misread the new one."""
-
-CHECKPOINT_KEY = "herder_checkpoint"
-"""The metadata entry that holds the progress; a plain model file has none."""
 
 MAY_CHANGE = frozenset({"workers", "checkpoint_every_steps", "device"})
 """Settings that a resumed run may change: none of them changes its result on one machine."""
