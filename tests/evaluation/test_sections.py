@@ -52,7 +52,7 @@ def test_the_worst_photo_is_drawn_with_what_went_wrong(dataset: Dataset, detecti
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     assert pixels.shape[:2] == (384, 480)
     for colour, box in ((HIT, (100, 100, 300, 300)), (MISS, (600, 400, 900, 700)), (FALSE_ALARM, (50, 500, 350, 750))):
-        near = (np.abs(pixels - colour).sum(axis=2) < 120).nonzero()  # JPEG keeps colours roughly
+        near = (np.abs(pixels - colour).sum(axis=2) < 80).nonzero()  # JPEG keeps colours roughly
         expected = np.array(box) * 0.48
         corners = np.array([near[1].min(), near[0].min(), near[1].max(), near[0].max()])
         assert np.abs(corners[2:] - expected[2:]).max() < 12

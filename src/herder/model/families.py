@@ -53,7 +53,7 @@ def _herder(width: float, depth: float) -> Architecture:
         depths=(1, 2, 2, 1),
         neck_depth=1,
         head_width=64,
-        head_depth=1,
+        head_depth=2,
         reg_max=16,
     )
     return replace(

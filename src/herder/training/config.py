@@ -91,7 +91,7 @@ class TrainConfig:
     """Largest L2 norm of all gradients together; 0 turns clipping off."""
     freeze_backbone_epochs: int = 0
     """First epochs in which the backbone, its batch norm statistics too, stays as it was."""
-    mosaic_off_epochs: int = 10
+    mosaic_off_epochs: int = 18
     """Last epochs without mosaic and mixup, so that training ends on photos as they are."""
     balanced: bool = False
     """Draw photos of rare classes more often (repeat factors, https://arxiv.org/abs/1908.03195)."""
@@ -144,12 +144,14 @@ class TrainConfig:
     def fine_tuning(cls) -> TrainConfig:
         """The defaults for starting from weights that already know animals: lower rates, gentler augmentation."""
         return cls(
-            epochs=30,
-            lr_backbone=2e-4,
-            lr_head=5e-4,
+            epochs=20,
+            lr_backbone=1e-4,
+            lr_head=2e-4,
+            weight_decay=0.01,
             warmup_epochs=1.0,
-            ema_warmup=200.0,
-            mosaic_off_epochs=5,
+            ema_decay=0.999,
+            ema_warmup=100.0,
+            mosaic_off_epochs=7,
             augmentation=AugmentationConfig.light(),
         )
 
