@@ -17,11 +17,20 @@ def test_a_folder_that_is_not_the_demos_is_left_alone(tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "keep me"
 
 
-def test_an_earlier_demo_is_made_anew(tmp_path):
+def test_an_earlier_demo_is_made_anew_and_other_files_stay(tmp_path):
     make_folder(tmp_path / "demo")
-    (tmp_path / "demo" / "old.txt").write_text("old")
+    (tmp_path / "demo" / "report.html").write_text("old")
+    (tmp_path / "demo" / "notes.txt").write_text("mine")
     make_folder(tmp_path / "demo")
-    assert not (tmp_path / "demo" / "old.txt").exists()
+    assert not (tmp_path / "demo" / "report.html").exists()
+    assert (tmp_path / "demo" / "notes.txt").read_text() == "mine"
+
+
+def test_a_size_off_the_stride_is_refused_before_anything_is_written(tmp_path):
+    out = tmp_path / "demo"
+    done = CliRunner().invoke(app, ["demo", "--out", str(out), "--size", "100"])
+    assert isinstance(done.exception, ConfigError)
+    assert not out.exists()
 
 
 @pytest.mark.slow

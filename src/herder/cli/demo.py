@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 MARK = ".herder-demo"
 """Lies in a folder that an earlier demo made, and may therefore be made anew."""
 
+FOLDERS, FILES = ("pasture", "run"), ("alpaca.onnx", "detections.jpg", "report.html")
+"""What the demo writes; all else in its folder is somebody else's."""
+
 GRID_PHOTOS = 12
 """Scenes in the picture grid."""
 
 
 def demo_command(
-    out: Annotated[Path, typer.Option(help="Folder for scenes, model and report; made anew each time.")] = Path(
-        "herder-demo"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for scenes, model and report.")] = Path("herder-demo"),
     scenes: Annotated[
         int, typer.Option(min=20, max=10_000, help="Scenes to train on; a quarter as many to test.")
     ] = 240,
@@ -55,6 +56,16 @@ def demo_command(
 
     console = Console(soft_wrap=True, highlight=False)
     start = time.monotonic()
+    settings = TrainConfig(
+        epochs=epochs,
+        image_size=size,
+        batch_size=8,
+        seed=seed,
+        warmup_epochs=min(2.0, epochs / 4),
+        mosaic_off_epochs=max(1, epochs // 3),
+        evaluate_every=max(1, epochs // 8),
+    )
+    settings = replace(settings, augmentation=replace(settings.augmentation, mosaic=0.5, scale=0.3))
     make_folder(out)
 
     _title(console, 1, "Scenes")
@@ -66,16 +77,6 @@ def demo_command(
     )
 
     _title(console, 2, "Training")
-    settings = TrainConfig(
-        epochs=epochs,
-        image_size=size,
-        batch_size=8,
-        seed=seed,
-        warmup_epochs=min(2.0, epochs / 4),
-        mosaic_off_epochs=max(1, epochs // 3),
-        evaluate_every=max(1, epochs // 8),
-    )
-    settings = replace(settings, augmentation=replace(settings.augmentation, mosaic=0.5, scale=0.3))
     result = run_training(out / "pasture", "herder-n", None, settings, out / "run")
 
     _title(console, 3, "Test on scenes it has not seen")
@@ -143,13 +144,18 @@ def demo_command(
 
 
 def make_folder(out: Path) -> None:
-    """Make the demo's folder anew. Raises ConfigError where a folder stands that no demo made."""
+    """Make the demo's folder, or clear away what an earlier demo left there, and nothing else.
+
+    Raises ConfigError where a folder stands that no demo made.
+    """
     if out.exists() and not (out / MARK).exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: is there already and was not made by herder demo", hint="name another with --out")
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
-    (out / MARK).write_text("made by herder demo, which makes this folder anew each time\n")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in FOLDERS:
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in FILES:
+        (out / name).unlink(missing_ok=True)
+    (out / MARK).write_text("made by herder demo, which makes its own files in here anew each time\n")
 
 
 def draw_grid(data: Dataset, detections: list[Detections], threshold: float) -> NDArray[np.uint8]:

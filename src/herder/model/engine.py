@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from herder.boxes import FloatArray
 from herder.errors import ResourceError
+from herder.model.memory import is_out_of_memory
 from herder.model.network import Network
 from herder.spec import ModelSpec
 
@@ -41,7 +42,9 @@ class TorchEngine:
             images = torch.from_numpy(canvases).to(self.device).permute(0, 3, 1, 2)
             boxes, scores = self.network(images.float())
             return boxes.cpu().numpy(), scores.cpu().numpy()
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise ResourceError(
                 f"{len(canvases)} photos of {canvases.shape[2]} x {canvases.shape[1]} do not fit into memory",
                 hint="use a smaller batch or size",

@@ -13,9 +13,9 @@ from types import FrameType
 import torch
 
 from herder.errors import ResourceError
+from herder.model.memory import is_out_of_memory
 from herder.training.config import STRIDE, TrainConfig
 
-_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc")
 _WORKER_KILLED = ("is killed by signal", "exited unexpectedly", "insufficient shared memory")
 
 
@@ -63,8 +63,7 @@ def memory_limits(config: TrainConfig) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError, OSError) as error:
-        said = str(error).lower()
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(s in said for s in _OUT_OF_MEMORY):
+        if is_out_of_memory(error):
             smaller = []
             if config.batch_size > 1:
                 smaller.append(f"--batch {config.batch_size // 2}")
@@ -74,7 +73,7 @@ def memory_limits(config: TrainConfig) -> Iterator[None]:
                 f"out of memory with batch {config.batch_size} at {config.image_size} pixels",
                 hint=f"use {' or '.join(smaller) or 'a smaller model'}",
             ) from error
-        if any(s in said for s in _WORKER_KILLED):
+        if any(words in str(error).lower() for words in _WORKER_KILLED):
             raise ResourceError(
                 f"a process that prepares photos has died, most likely out of memory ({config.workers} workers)",
                 hint=f"use --workers {config.workers // 2}, or a smaller --batch",
