@@ -86,7 +86,7 @@ def measure_predictions(predictions: Path, truth: Path, work: Path) -> dict[str,
         subprocess.run(
             herder("evaluate", "--predictions", predictions, "--truth", truth, "--json"), stdout=file, check=True
         )
-    metrics = json.loads(log.read_text())
+    metrics = json.loads(log.read_text())["metrics"]
     return {name: metrics[name] for name in ("mAP50", "mAP50_95")}
 
 
