@@ -100,8 +100,8 @@ def throughput() -> str:
     return (
         "## Training throughput: images a second, 320 px, batch 16\n\n"
         + table(["herder-n", "YOLOv8n", "ratio"], rows)
-        + f"\nMedian ratio {r['ratio_median']} (wanted: at least 2). Short runs in turn; each side's fastest epoch. "
-        "The peer's clock includes its validation.\n\n"
+        + f"\nMedian ratio {r['ratio_median']} (wanted: at least 2). Short runs in turn; each side's fastest epoch, "
+        "validation included.\n\n"
         f"    {PEER.format('throughput')}\n\n"
         f"Where a step of herder's goes (median, {profile['images_per_second']} images a second in this run): {parts}. "
         f"By operator: {top}.\n\n"
