@@ -266,7 +266,9 @@ def test_control_c_in_the_terminal(tmp_path):
     for i in range(200):
         draw(tmp_path / "photos" / f"{i:03}.png")
     code = f"""
-        import importlib.util, sys, time
+        import importlib.util, signal, sys, time
+        # Where the tests run in the background, a shell lets its children ignore Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         from herder import api
         from herder.cli import main
         from herder.inference import Detector

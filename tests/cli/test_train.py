@@ -16,6 +16,7 @@ from herder.cli.train import train_command
 from herder.data.pipeline import TrainingPipeline
 from herder.errors import ConfigError, DataError, HerderError, ModelFileError
 from herder.model.files import load_model, save_model
+from herder.model.losses import LossConfig
 from herder.model.network import Network
 from herder.spec import example_spec
 from herder.training.config import TrainConfig
@@ -211,6 +212,8 @@ def test_the_held_back_photos_are_always_the_same(photos: Path) -> None:
 def test_fine_tuning_starts_from_the_model_s_own_size_and_weights(photos: Path, tiny: Path) -> None:
     assert base_config(None) == TrainConfig()
     assert base_config(tiny).image_size == 96
+    assert base_config(None, "yolox-nano").loss == base_config(Path("yolox_nano.onnx")).loss == LossConfig.yolox()
+    assert base_config(tiny).loss == LossConfig()
     assert base_config(tiny).lr_backbone < TrainConfig().lr_backbone
     source = load_model(tiny)
     built = build_network(None, tiny, read_photos(photos).train, base_config(tiny))

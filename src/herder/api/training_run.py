@@ -100,8 +100,8 @@ def base_config(init: Path | None, model: str | None = None) -> TrainConfig:
     if init is None:
         spec = make_spec(model or DEFAULT_MODEL, ("animal",))
         return replace(TrainConfig(), loss=_loss_weights(spec))
-    if init.suffix != ".safetensors":
-        return TrainConfig.fine_tuning()
+    if init.suffix != ".safetensors":  # a published YOLOX file
+        return replace(TrainConfig.fine_tuning(), loss=LossConfig.yolox())
     spec = read_spec(init)
     return replace(TrainConfig.fine_tuning(), image_size=spec.input_size, loss=_loss_weights(spec))
 
