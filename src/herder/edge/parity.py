@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from herder.boxes import FloatArray, Letterbox, area, clip, iou_matrix
+from herder.boxes import FloatArray, Letterbox, clip, iou_matrix
 from herder.errors import ModelFileError
 from herder.inference import STRIDE, Engine, Photo, as_rgb
 from herder.spec import ModelSpec
@@ -132,7 +132,9 @@ def _suppressed(
         mine = rows[classes == kind]
         full = len(mine) >= spec.max_detections  # then whatever scores below the last one had no place left
         lowest = max(2 * COMPARED_SCORE, float(kept_scores[mine, kind].min()) if full else 0.0) + SCORE_TOLERANCE
-        wanted = (scores[:, kind] > lowest) & (area(boxes) > 0)
+        # Of boxes thinner than the tolerance the overlap is rounding alone.
+        wide = (boxes[:, 2:] - boxes[:, :2] >= BOX_TOLERANCE).all(axis=1)
+        wanted = (scores[:, kind] > lowest) & wide
         better = kept_scores[mine, kind] >= scores[wanted, kind][:, None] - SCORE_TOLERANCE  # (n, M)
         overlaps = iou_matrix(boxes[wanted], kept[mine]) * better
         missing += int((overlaps.max(axis=1, initial=0) < spec.nms_iou - 0.01).sum())
