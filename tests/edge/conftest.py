@@ -51,7 +51,7 @@ def network() -> Network:
 
 @pytest.fixture(scope="session")
 def bgr_network() -> Network:
-    """YOLOX's kind: BGR, 0..255, a Focus stem, objectness, boxes without distributions."""
+    """YOLOX's kind: BGR, a Focus stem, objectness, boxes without distributions."""
     return _awake(make_spec("yolox-nano", ("alpaca",), input_size=96))
 
 
