@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from herder.model.box_overlap import pairwise_iou
+from herder.model.network import Network
 from herder.model.target_assignment import Truth, assign_sim_ota, assign_task_aligned
+from herder.spec import example_spec
 
 SIDE = 128
 
@@ -73,17 +75,18 @@ def test_task_aligned_follows_the_paper(seed):
             assert found.weight[photo, cell].item() == pytest.approx(weight, rel=1e-3, abs=1e-6)
 
 
-def test_an_animal_without_any_overlap_still_gets_its_nearest_cell():
-    boxes, scores, centres, strides, _ = scene(0, batch=1)
-    boxes = torch.zeros_like(boxes)  # nothing predicted overlaps anything
-    truth = Truth(
-        torch.tensor([[[20.0, 20, 60, 60]]]), torch.zeros(1, 1, dtype=torch.long), torch.ones(1, 1, dtype=torch.bool),
-        torch.zeros(1, 1, dtype=torch.bool),
-    )  # fmt: skip
-    found = assign_task_aligned(boxes, scores, centres, strides, truth)
-    assert found.positive.sum() == 1
-    chosen = found.positive[0].nonzero()[0, 0]
-    assert (centres[chosen] - 40).abs().max() <= 16
+def test_a_new_head_s_boxes_overlap_every_animal_that_holds_a_cell():
+    """A distribution that overlaps nothing would have no alignment, and its animal would teach nothing."""
+    network = Network(example_spec()).eval()
+    with torch.no_grad():
+        boxes, scores = network(torch.rand(1, 3, SIDE, SIDE) * 255)
+    centres, strides = cells()
+    for side in (10.0, 30.0, 90.0):
+        box = torch.tensor([[[20.0, 20, 20 + side, 20 + side]]])
+        yes = torch.ones(1, 1, dtype=torch.bool)
+        truth = Truth(box, torch.zeros(1, 1, dtype=torch.long), yes, ~yes)
+        found = assign_task_aligned(boxes, scores, centres, strides, truth)
+        assert found.weight.max() > 0.05
 
 
 def test_an_animal_smaller_than_a_cell_is_not_lost():

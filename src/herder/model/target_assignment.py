@@ -86,11 +86,6 @@ def assign_task_aligned(
     alignment = score.pow(alpha) * iou.pow(beta) * candidate
     best = alignment.topk(min(top, cells), dim=-1)
     chosen = torch.zeros_like(candidate).scatter_(-1, best.indices, best.values > 0)
-    # Before the boxes have learned anything an animal may overlap no prediction: then its nearest centre answers.
-    lonely = truth.valid & ~chosen.any(-1)  # (B, G)
-    distance = (middle[:, :, None] - centres).square().sum(-1) / strides[:, 0].square()  # (B, G, A)
-    nearest = F.one_hot(distance.argmin(-1), cells).bool()
-    chosen |= nearest & lonely[..., None]
     owner_iou, animal = torch.where(chosen, iou, -1.0).max(dim=1)  # (B, A)
     positive = owner_iou >= 0
     mine = F.one_hot(animal, truth.boxes.shape[1]).transpose(1, 2).bool() & positive[:, None]  # (B, G, A)
