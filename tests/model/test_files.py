@@ -8,9 +8,10 @@ import safetensors.torch
 import torch
 
 from herder.errors import ModelFileError
-from herder.model.files import load_model, read_metadata, read_spec, save_model
+from herder.model.files import load_model, read_spec, save_model
 from herder.model.network import Network
 from herder.spec import METADATA_KEY, SPEC_VERSION, ModelSpec, example_spec
+from herder.tensor_files import read_metadata
 
 
 @pytest.fixture

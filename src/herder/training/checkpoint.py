@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from herder.errors import ConfigError, ModelFileError
 from herder.files import write_atomic
-from herder.model.files import CHECKPOINT_KEY, read_metadata, read_tensors
+from herder.model.files import CHECKPOINT_KEY
 from herder.spec import ModelSpec
+from herder.tensor_files import read_metadata, read_tensors
 from herder.training.config import TrainConfig
 from herder.training.weight_averaging import WeightAverage
 

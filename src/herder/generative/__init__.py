@@ -1,0 +1,1 @@
+"""Networks that draw: a GAN and a diffusion model, small enough to read and to train on a laptop."""
