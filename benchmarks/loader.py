@@ -33,8 +33,9 @@ from herder.data.augmentation import (
     mixup,
     mosaic,
 )
-from herder.data.dataset import PhotoCache, TrainingDataset
+from herder.data.dataset import TrainingDataset
 from herder.data.formats import read_dataset
+from herder.data.photo_cache import PhotoCache
 from herder.data.pipeline import TrainingPipeline, collate
 from herder.data.records import Dataset, ImageRecord
 from herder.files import write_atomic

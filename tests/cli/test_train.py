@@ -229,3 +229,25 @@ def test_python_s_door(photos: Path, tiny: Path, tmp_path: Path) -> None:
     result = run_training(photos, None, tiny, config, tmp_path / "run", trackers=[])
     assert result.best == tmp_path / "run" / "best.safetensors"
     assert result.metrics["mAP50"] >= 0
+
+
+def test_animals_are_pasted_from_another_dataset(
+    herder: Callable[..., Result], photos: Path, tiny: Path, tmp_path: Path, make_photo: Callable[..., Path]
+) -> None:
+    crops = tmp_path / "crops"
+    make_photo(crops / "images" / "c.png", (32, 32), seed=9)
+    (crops / "labels").mkdir()
+    (crops / "labels" / "c.txt").write_text("0 0.5 0.5 0.8 0.8\n")
+    (crops / "classes.txt").write_text("alpaca\n")
+    result = herder(photos, "--init", tiny, "--epochs", "1", "--paste-from", crops, *SHORT)
+    assert result.exit_code == 0, result.output
+    assert "1 photos" in result.output
+    config = json.loads((tmp_path / "runs" / "train" / "config.json").read_text())["config"]
+    assert config["paste_from"] == str(crops)
+    assert config["augmentation"]["copy_paste"] == 0.5
+    (crops / "classes.txt").write_text("alpacca\n")
+    with pytest.raises(ConfigError, match="did you mean alpaca"):
+        herder(photos, "--init", tiny, "--paste-from", crops, *SHORT)
+    with pytest.raises(DataError, match="nowhere"):
+        herder(photos, "--init", tiny, "--paste-from", tmp_path / "nowhere", *SHORT)
+    assert not (tmp_path / "runs" / "train-2").exists()

@@ -9,7 +9,8 @@ from PIL import Image
 
 from herder.boxes import Letterbox
 from herder.data.augmentation import AugmentationConfig
-from herder.data.dataset import Draw, PhotoCache, TrainingDataset
+from herder.data.dataset import Draw, TrainingDataset
+from herder.data.photo_cache import PhotoCache
 from herder.data.records import Dataset, ImageRecord
 from herder.errors import DataError
 from herder.images import read_image

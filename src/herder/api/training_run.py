@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from herder.data.formats import read_splits
+from herder.data.formats import read_dataset, read_splits
 from herder.data.pipeline import TrainingPipeline
 from herder.data.records import Dataset, Severity
 from herder.data.sampling import class_weights
@@ -46,6 +46,9 @@ SPLIT_SEED = 0
 
 CALIBRATION = 4
 """Batches of training photos that new classes' rows and an imported file's norms are fitted to."""
+
+PASTED = 0.5
+"""Share of the training pictures into which donors are pasted where the settings leave it at 0."""
 
 PROBLEMS_SHOWN = 5
 """Findings written to the terminal; the rest is counted."""
@@ -93,6 +96,21 @@ def read_photos(data: Path) -> Photos:
     if len(problems) > PROBLEMS_SHOWN:
         notes.append(f"... and {len(problems) - PROBLEMS_SHOWN:,} more findings; `herder data check {data}` lists them")
     return Photos(data, training, validation, tuple(notes))
+
+
+def read_donors(config: TrainConfig) -> tuple[Dataset | None, TrainConfig, list[str]]:
+    """The dataset that copy-paste takes animals from, the settings with copy-paste switched on, and what to say of it.
+
+    None where the settings name none. Raises DataError where there is no such dataset.
+    """
+    if not config.paste_from:
+        return None, config, []
+    donors = read_dataset(Path(config.paste_from))
+    notes = [f"copy-paste takes animals from {config.paste_from}: {len(donors)} photos"]
+    if not config.augmentation.copy_paste:
+        config = replace(config, augmentation=replace(config.augmentation, copy_paste=PASTED))
+        notes.append(f"copy-paste happens in {PASTED:.0%} of the pictures: --set augmentation.copy_paste changes that")
+    return donors, config, notes
 
 
 def base_config(init: Path | None, model: str | None = None) -> TrainConfig:
@@ -197,6 +215,7 @@ def run_training(
             f"batch_size: {config.batch_size} photos do not divide over {ranks.world_size} processes",
             hint="make it a multiple of their number",
         )
+    donors, config, notes = read_donors(config)
     seed_everything(config.seed)
     start = build_network(model, init, photos.train, config)
     network = start.network
@@ -211,6 +230,7 @@ def run_training(
         balanced=config.balanced,
         rank=ranks.rank,
         world_size=ranks.world_size,
+        donors=donors,
     )
     fit_to_photos(start, pipeline)
     weights = torch.from_numpy(class_weights(photos.train)).to(device) if config.class_weighted else None
@@ -223,7 +243,7 @@ def run_training(
         f"{network.spec.name}: {size:,} parameters, {len(photos.train)} photos to train on, {len(photos.validation)} "
         f"to validate, {config.image_size} pixels, on {device}; run folder {folder}"
     )
-    for line in (*photos.notes, start.sentence, about):
+    for line in (*photos.notes, *notes, start.sentence, about):
         console.print(line, markup=False, highlight=False)
     with pipeline, distributed.joined(ranks, device):
         result = train(

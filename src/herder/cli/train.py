@@ -36,6 +36,9 @@ def train_command(
     freeze: Annotated[int | None, typer.Option(help="First epochs in which the backbone stays as it is.")] = None,
     patience: Annotated[int | None, typer.Option(help="Stop after so many evaluations without a better mAP.")] = None,
     augment: Annotated[str | None, typer.Option(help="full, light or none.")] = None,
+    paste_from: Annotated[
+        Path | None, typer.Option(help="Dataset whose animals copy-paste takes, as `herder data synthesize` writes.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same machine: same weights.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that prepare photos; 0 uses a thread.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
@@ -70,6 +73,7 @@ def train_command(
         "freeze_backbone_epochs": freeze,
         "patience": patience,
         "augmentation": augment,
+        "paste_from": None if paste_from is None else str(paste_from),
         "seed": seed,
         "workers": workers,
         "device": device,

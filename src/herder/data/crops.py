@@ -61,8 +61,9 @@ def cut_crops(
 ) -> Crops:
     """Cut each animal of ``classes`` (all classes where empty) with a margin out of its photo, as ``size`` x ``size``.
 
-    Boxes marked ``ignore`` hold herds and are left out, and so are animals too small to be seen at that size. Where the
-    square goes past the photo's edge it is moved inside, and past two edges at once the outermost pixels are repeated.
+    Boxes marked ``ignore`` hold herds and are left out, and so are animals too small to be seen at that size. A widened
+    square is moved inside the photo and never larger than it; a squeezed box keeps its place, and past the photo's edge
+    the outermost pixels are repeated in its margin.
     Photos that cannot be decoded stand in ``pictures.set_aside``; ``progress`` hears (photos done, photos in all).
 
     Raises ConfigError for a class that the dataset does not have or a size out of range, DataError when nothing is
@@ -134,7 +135,7 @@ def _window(photo: Image, box: FloatArray, fit: Fit) -> Image:
     x1, y1, x2, y2 = box.tolist()
     w, h = (x2 - x1) * (1 + 2 * MARGIN), (y2 - y1) * (1 + 2 * MARGIN)
     if fit is Fit.WIDEN:
-        w = h = max(w, h)
+        w = h = min(max(w, h), height, width)  # rather a little less of a huge animal than rows of repeated pixels
     left, right = _span((x1 + x2) / 2, w, width, inside=fit is Fit.WIDEN)
     top, bottom = _span((y1 + y2) / 2, h, height, inside=fit is Fit.WIDEN)
     over = max(0, -top), max(0, bottom - height), max(0, -left), max(0, right - width)
@@ -145,11 +146,9 @@ def _window(photo: Image, box: FloatArray, fit: Fit) -> Image:
 
 
 def _span(centre: float, length: float, limit: int, *, inside: bool) -> tuple[int, int]:
-    """First and last-plus-one pixel of a stretch around ``centre``; moved into 0..limit where it fits in there."""
+    """First and last-plus-one pixel of a stretch around ``centre``; with ``inside`` moved into 0..limit."""
     pixels = max(1, round(length))
     start = math.floor(centre - length / 2 + 0.5)
-    if inside and pixels <= limit:
+    if inside:
         start = min(max(start, 0), limit - pixels)
-    elif inside:
-        start = (limit - pixels) // 2
     return start, start + pixels

@@ -17,7 +17,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from herder.data.augmentation import AugmentationConfig
 from herder.data.batch import Batch, collate
-from herder.data.dataset import CACHE_BYTES, Draw, TrainingDataset
+from herder.data.dataset import Draw, TrainingDataset
+from herder.data.photo_cache import CACHE_BYTES
 from herder.data.records import Dataset, Problem
 from herder.data.sampling import repeat_factors, shard
 from herder.errors import ConfigError, DataError, ResourceError
@@ -77,7 +78,8 @@ class TrainingPipeline:
     few cores, as NumPy and OpenCV let Python go on meanwhile. More workers are processes that live until ``close``.
     ``balanced`` shows photos of rare classes more often (``repeat_factors``). Of ``world_size`` processes each makes
     the batches of its ``rank``, all of them equally many. ``on_problem`` hears once of each photo that cannot be
-    decoded; by default it is logged. One epoch runs at a time.
+    decoded; by default it is logged. Where ``donors`` are given, copy-paste takes its animals from them. One epoch runs
+    at a time.
 
     Raises ConfigError for a setting without meaning, DataError for a dataset without photos.
     """
@@ -98,6 +100,7 @@ class TrainingPipeline:
         cache_bytes: int = CACHE_BYTES,
         on_problem: Callable[[Problem], None] | None = None,
         start_method: str | None = None,
+        donors: Dataset | None = None,
     ) -> None:
         _check_size(size)
         for name, value, lowest in (
@@ -122,6 +125,7 @@ class TrainingPipeline:
             seed,
             weights=repeat_factors(dataset) if balanced else None,
             cache_bytes=cache_bytes if shared else cache_bytes // workers,
+            donors=donors,
         )
         self.places = shard(len(dataset), rank, world_size)
         """Places in the epoch's order that this process takes."""

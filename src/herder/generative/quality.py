@@ -87,7 +87,7 @@ def fit_classifier(
     if len(real) < 10:
         raise ValueError(f"real: found {len(real)} pictures, wanted 10 or more")
     generator = torch.Generator().manual_seed(seed)
-    by_class = real.labels is not None and len(real.labels.unique()) >= 2
+    by_class = real.labels is not None and len(set(real.labels.tolist())) >= 2
     labels = real.labels if by_class and real.labels is not None else torch.zeros(len(real), dtype=torch.int64)
     classes = len(real.class_names) if by_class else 4
     with torch.random.fork_rng(devices=[]):
@@ -105,7 +105,7 @@ def fit_classifier(
             pictures = _turned(pictures, wanted)
         loss = F.cross_entropy(network(pictures), wanted)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
         if progress is not None:
@@ -122,13 +122,13 @@ def fit_classifier(
 def features(network: FeatureClassifier, pictures: Tensor) -> Tensor:
     """Features (N, D) float64 of pictures (N, C, S, S), block by block."""
     with torch.no_grad():
-        return torch.cat([network.features(block) for block in pictures.split(BATCH)]).double()
+        return torch.cat([network.features(block) for block in torch.split(pictures, BATCH)]).double()
 
 
 def predict(network: FeatureClassifier, pictures: Tensor) -> Tensor:
     """The most likely class (N,) int64 of each picture (N, C, S, S)."""
     with torch.no_grad():
-        return torch.cat([network(block).argmax(1) for block in pictures.split(BATCH)])
+        return torch.cat([network(block).argmax(1) for block in torch.split(pictures, BATCH)])
 
 
 def frechet_distance(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
@@ -251,4 +251,5 @@ def _turned(pictures: Tensor, quarters: Tensor) -> Tensor:
 def _square_root(matrix: Tensor) -> Tensor:
     """The symmetric root (D, D) of a covariance (D, D); eigenvalues that rounding made negative count as 0."""
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)  # (D,), (D, D)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return root

@@ -93,6 +93,8 @@ class TrainConfig:
     """First epochs in which the backbone, its batch norm statistics too, stays as it was."""
     mosaic_off_epochs: int = 18
     """Last epochs without mosaic and mixup, so that training ends on photos as they are."""
+    paste_from: str = ""
+    """Dataset whose animals copy-paste takes, such as ``herder data synthesize`` writes; empty takes other photos'."""
     balanced: bool = False
     """Draw photos of rare classes more often (repeat factors, https://arxiv.org/abs/1908.03195)."""
     class_weighted: bool = False

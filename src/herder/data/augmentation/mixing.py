@@ -19,6 +19,10 @@ _MARGIN = 0.1
 """Share of an animal's box that is pasted around it and fades out, so that no hard edge gives the paste away."""
 
 
+_ENLARGED = 2.0
+"""A crop is enlarged at most so many times: past that, blur would be what tells an animal."""
+
+
 def mixup(rng: np.random.Generator, a: Sample, b: Sample, config: AugmentationConfig) -> Sample:
     """Blend two pictures of one size and keep the boxes of both (mixup for detection, https://arxiv.org/abs/1902.04103).
 
@@ -31,10 +35,18 @@ def mixup(rng: np.random.Generator, a: Sample, b: Sample, config: AugmentationCo
     return with_boxes_of(image, (a, b), np.concatenate([a.boxes, b.boxes]))
 
 
-def copy_paste(rng: np.random.Generator, sample: Sample, donor: Sample, config: AugmentationConfig) -> Sample:
+def copy_paste(
+    rng: np.random.Generator,
+    sample: Sample,
+    donor: Sample,
+    config: AugmentationConfig,
+    *,
+    share: float | None = None,
+) -> Sample:
     """Paste animals of ``donor`` into free places of ``sample`` (Dwibedi et al., https://arxiv.org/abs/1708.01642).
 
-    Boxes are pasted whole, with a margin that fades out; the donor is first scaled as the photos of the sample are.
+    Boxes are pasted whole, with a margin that fades out; the donor is first scaled as the photos of the sample are, or,
+    where it is a crop that says nothing about size, so that an animal's longer side takes ``share`` of the picture's.
     A place where an animal that is there already would lose more than ``config.paste_overlap`` of its box is not taken.
     Boxes marked ``ignore`` are never pasted.
     """
@@ -45,8 +57,13 @@ def copy_paste(rng: np.random.Generator, sample: Sample, donor: Sample, config: 
     image, boxes = sample.image.copy(), [sample.boxes]
     pasted: list[int] = []
     for k in rng.choice(usable, count, replace=False).tolist():
-        factor = max(sample.width, sample.height) / max(donor.width, donor.height)
-        factor *= rng.uniform(1 - config.scale, 1 + config.scale)
+        longest = max(donor.width, donor.height)
+        if share is not None:
+            x1, y1, x2, y2 = donor.boxes[k].tolist()
+            longest = max(x2 - x1, y2 - y1, 1.0) / share
+        factor = max(sample.width, sample.height) / longest * rng.uniform(1 - config.scale, 1 + config.scale)
+        if share is not None:
+            factor = min(factor, _ENLARGED)
         patch, inner = _cut_out(donor, donor.boxes[k], factor)
         x1, y1, x2, y2 = inner.tolist()
         if min(x2 - x1, y2 - y1) < config.min_side or x2 - x1 > sample.width or y2 - y1 > sample.height:

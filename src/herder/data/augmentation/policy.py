@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from herder.data.augmentation.settings import AugmentationConfig
 Draw = Callable[[], Sample]
 """Gives one more photo of the dataset, drawn at random."""
 
+DrawDonor = Callable[[], tuple[Sample, float]]
+"""Gives a photo with an animal to paste, and the share of the picture's side that the animal should take."""
+
 
 def augment(
     rng: np.random.Generator,
@@ -24,15 +28,17 @@ def augment(
     config: AugmentationConfig,
     *,
     mix: bool = True,
+    donor: DrawDonor | None = None,
 ) -> Sample:
     """Turn a photo into a training picture of ``size`` × ``size`` pixels.
 
     ``mix`` False leaves out whatever joins photos (mosaic, mixup, copy-paste): for the last epochs, in which the
-    network gets used to whole photos again (YOLOX, https://arxiv.org/abs/2107.08430).
+    network gets used to whole photos again (YOLOX, https://arxiv.org/abs/2107.08430). Copy-paste takes its animals from
+    ``donor``, and from other photos of the dataset where there is none.
     """
     canvas = _place(rng, sample, draw, size, config, mix)
     if mix and _happens(rng, config.copy_paste):
-        canvas = copy_paste(rng, canvas, draw(), config)
+        canvas = _paste(rng, canvas, draw, config, donor)
     if mix and _happens(rng, config.mixup):
         canvas = mixup(rng, canvas, _place(rng, draw(), draw, size, config, mix), config)
     if _happens(rng, config.blur):
@@ -53,6 +59,18 @@ def _place(
     if mix and _happens(rng, config.mosaic):
         return mosaic(rng, [sample, draw(), draw(), draw()], size, config)
     return affine(rng, sample, size, config)
+
+
+def _paste(
+    rng: np.random.Generator, canvas: Sample, draw: Draw, config: AugmentationConfig, donor: DrawDonor | None
+) -> Sample:
+    if donor is None:
+        return copy_paste(rng, canvas, draw(), config)
+    # A crop holds one animal, where a photo may hold a herd: as many are drawn as one photo could have given.
+    for _ in range(int(rng.integers(1, config.paste_count + 1))):
+        crop, share = donor()
+        canvas = copy_paste(rng, canvas, crop, replace(config, paste_count=1), share=share)
+    return canvas
 
 
 def _happens(rng: np.random.Generator, probability: float) -> bool:
