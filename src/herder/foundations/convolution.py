@@ -1,4 +1,4 @@
-"""Convolution as its definition says it, with loops over every output value; ``fast_convolution`` gives the same sooner.
+"""Convolution as its definition says it, with loops; ``fast_convolution`` gives the same numbers sooner.
 
 N images of C channels and H x W pixels, F filters of HH x WW; as in every network library it is the
 cross-correlation, the filter is not flipped:
@@ -31,7 +31,7 @@ def conv_forward_naive(x: Array, w: Array, b: Array, conv_param: Mapping[str, An
     (N, _, H, W), (F, _, HH, WW) = x.shape, w.shape
     rows, columns = output_size(H + 2 * pad, HH, stride), output_size(W + 2 * pad, WW, stride)
     padded = pad_images(x, pad)  # (N, C, H + 2 pad, W + 2 pad)
-    out = np.zeros((N, F, rows, columns), dtype=np.result_type(x, w))
+    out = np.zeros((N, F, rows, columns), dtype=np.result_type(x, w, b))
     for n in range(N):
         for f in range(F):
             for i in range(rows):
@@ -54,7 +54,8 @@ def conv_backward_naive(dout: Array, cache: ConvCache) -> tuple[Array, Array, Ar
     rows, columns = output_size(H + 2 * pad, HH, stride), output_size(W + 2 * pad, WW, stride)
     dout = check_shape("dout", dout, N, F, rows, columns)
     padded = pad_images(x, pad)
-    dpadded, dw = np.zeros_like(padded, dtype=dout.dtype), np.zeros_like(w, dtype=dout.dtype)
+    dtype = np.result_type(x, w, dout)
+    dpadded, dw = np.zeros(padded.shape, dtype), np.zeros(w.shape, dtype)
     for n in range(N):
         for f in range(F):
             for i in range(rows):

@@ -2,7 +2,7 @@
 
 out[n, c, i, j] = max over p, q of x[n, c, i * stride + p, j * stride + q]
 
-Where several values of a window are equally large, the first in reading order takes the whole gradient, in all versions.
+Where several values of a window are equally large, the first in reading order takes the whole gradient.
 """
 
 from __future__ import annotations
