@@ -30,9 +30,8 @@ def check_real(
 
 
 def _written(low: float, high: float, open_low: bool) -> str:
-    parts = []
-    if low > -math.inf:
-        parts.append(f"above {low:g}" if open_low else f"from {low:g}" if high < math.inf else f"of at least {low:g}")
-    if high < math.inf:
-        parts.append(f"to {high:g}" if parts and not open_low else f"of at most {high:g}")
-    return "".join(f" {part}" for part in parts)
+    if low == -math.inf:
+        return "" if high == math.inf else f" of at most {high:g}"
+    if open_low:
+        return f" above {low:g}" + ("" if high == math.inf else f", at most {high:g}")
+    return f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
