@@ -4,8 +4,9 @@
 
     loss = softmax_loss(scores, y) + 1/2 reg (sum(W1^2) + sum(W2^2) + sum(W3^2))
 
-The convolution has stride 1 and padding (filter_size - 1) / 2, so that odd filters keep height and width; pooling halves
-both. The penalty carries a half, as in ``FullyConnectedNet``; biases are not penalised.
+The convolution has stride 1 and padding (filter_size - 1) / 2, so that odd filters keep height and width (even ones
+take one pixel off); pooling halves both. The penalty carries a half, as in ``FullyConnectedNet``; biases are not
+penalised.
 
 Notation: N images of C channels and H x W pixels, F filters, P = F * H' * W' values after pooling, M hidden units
 (``hidden_dim``), K classes.
@@ -81,12 +82,10 @@ class ThreeLayerConvNet:
 
         pad = (filter_size - 1) // 2
         self.conv_param = {"stride": 1, "pad": pad}
-        # One below the size after the convolution stands for a filter that has no place in the image at all.
-        rows, columns = (max(0, output_size(length + 2 * pad, filter_size, 1)) // 2 for length in (H, W))
+        rows, columns = (output_size(length + 2 * pad, filter_size, 1) // 2 for length in (H, W))  # H', W'
         if not rows or not columns:
-            raise ValueError(
-                f"input_dim: found {self.input_dim}, too small for filters of {filter_size} and 2 x 2 pooling"
-            )
+            least = 3 - filter_size % 2  # pooling needs two rows and columns
+            raise ValueError(f"input_dim: found {self.input_dim}, wanted H and W of at least {least}")
         rng = np.random.default_rng(None if seed is None else check_whole("seed", seed, 0))
         shapes = {
             "1": (num_filters, C, filter_size, filter_size),
@@ -104,7 +103,7 @@ class ThreeLayerConvNet:
     @overload
     def loss(self, X: Array, y: Array) -> tuple[float, dict[str, Array]]: ...
     def loss(self, X: Array, y: Array | None = None) -> Array | tuple[float, dict[str, Array]]:
-        """Scores (N, K) of X (N, C, H, W) without labels; with labels y (N,), the loss and gradients like ``params``."""
+        """Scores (N, K) of X (N, C, H, W) without labels; with labels y (N,), the loss and a dict of gradients."""
         X = check_shape("X", check_batch("X", X), "N", *self.input_dim).astype(self.dtype)
         if y is not None:
             check_labels("y", y, len(X), self.num_classes)

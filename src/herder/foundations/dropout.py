@@ -25,9 +25,10 @@ DropoutCache = tuple[Mapping[str, Any], Array | None, tuple[int, ...]]
 def dropout_forward(x: Array, dropout_param: Mapping[str, Any]) -> tuple[Array, DropoutCache]:
     """Drop values of x, of any shape. Returns out of that shape, and the cache.
 
-    dropout_param: ``mode``, "train" or "test"; ``p``, the probability of keeping a value, above 0 to 1. With ``seed``, a
-    whole number, the mask is the same at every call, as a numeric gradient check needs it; otherwise it is drawn from
-    ``rng``, a ``numpy.random.Generator``, if there is one, else anew. Raises ValueError for settings out of range.
+    dropout_param: ``mode``, "train" or "test"; ``p``, the probability of keeping a value, above 0, at most 1. With
+    ``seed``, a whole number, the mask is the same at every call, as a numeric gradient check needs it; otherwise it is
+    drawn from ``rng``, a ``numpy.random.Generator``, if there is one, else anew. Raises ValueError for settings out of
+    range.
 
     >>> out, cache = dropout_forward(np.ones(8), {"mode": "train", "p": 0.5, "seed": 1})
     >>> out.tolist()
@@ -45,7 +46,7 @@ def dropout_forward(x: Array, dropout_param: Mapping[str, Any]) -> tuple[Array, 
 
 
 def dropout_backward(dout: Array, cache: DropoutCache) -> Array:
-    """The gradient dx for the upstream gradient dout, both of the shape of x: the same values are dropped and scaled."""
+    """The gradient dx for the upstream gradient dout, both of the shape of x: dout * mask."""
     _, mask, shape = cache
     dout = check_shape("dout", dout, *shape)
     return dout if mask is None else dout * mask

@@ -49,9 +49,10 @@ class FullyConnectedNet:
     statistics in ``bn_params``. ``dropout_keep_ratio`` is the probability of keeping a unit; 1 is no dropout.
 
     Weights start normal with standard deviation ``weight_scale``, biases and beta at zero, gamma at one; all are of
-    ``dtype``, and so are the scores. The same ``seed`` gives the same weights, and the same dropout masks in every call:
-    that is for gradient checks. To train with dropout, and be able to repeat it, give ``rng`` in its place: weights and
-    ever new masks are drawn from it. Raises ValueError for shapes, dtypes, labels and settings that do not fit.
+    ``dtype``, and so are the scores. The same ``seed`` gives the same weights, and the same dropout masks in every
+    call: that is for gradient checks. To train with dropout, and be able to repeat it, give ``rng`` in its place:
+    weights and ever new masks are drawn from it. Raises ValueError for shapes, dtypes, labels and settings that do not
+    fit.
 
     >>> net = FullyConnectedNet([20, 10], input_dim=4, num_classes=3, normalization="batchnorm", seed=0)
     >>> net.loss(np.ones((5, 2, 2))).shape  # scores

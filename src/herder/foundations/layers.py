@@ -1,11 +1,12 @@
 """The layers of a plain network, forward and backward: affine, ReLU, and two losses that end it.
 
-A layer is a pair of functions. Forward returns its output and a cache; backward takes the upstream gradient, dL/d(out),
-and that cache, and returns dL/d(input) for each input, by the chain rule. A network is layers called in order, and their
-backward functions in reverse: back-propagation (Rumelhart, Hinton and Williams, https://doi.org/10.1038/323533a0).
+A layer is a pair of functions. Forward returns its output and a cache; backward takes the upstream gradient,
+dL/d(out), and that cache, and returns dL/d(input) for each input, by the chain rule. A network is layers called in
+order, and their backward functions in reverse: back-propagation (Rumelhart, Hinton and Williams,
+https://doi.org/10.1038/323533a0).
 
-Notation: N samples, D features, M outputs, C classes. Real numbers of any type are taken; gradients are checked in float64.
-Every function raises ValueError for shapes and dtypes that do not fit.
+Notation: N samples, D features, M outputs, C classes. Every function raises ValueError for shapes and dtypes that do
+not fit.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def affine_backward(dout: Array, cache: AffineCache) -> tuple[Array, Array, Arra
 
 
 def relu_forward(x: Array) -> tuple[Array, Array]:
-    """The rectified linear unit, max(0, x), value by value. x: any shape. Returns out of that shape, and x as the cache.
+    """The rectified linear unit, max(0, x), value by value. x: any shape. Returns out of that shape, and the cache.
 
     >>> relu_forward(np.array([-1.0, 0.0, 2.0]))[0]
     array([0., 0., 2.])
@@ -59,7 +60,7 @@ def relu_forward(x: Array) -> tuple[Array, Array]:
 
 
 def relu_backward(dout: Array, cache: Array) -> Array:
-    """The gradient dx: dout where x was above 0, and 0 elsewhere (at 0 itself ReLU has no derivative; 0 is the custom)."""
+    """The gradient dx: dout where x was above 0, 0 elsewhere. At 0 itself ReLU has no derivative; 0 is the custom."""
     x = cache
     dout = check_shape("dout", dout, *x.shape)
     return dout * (x > 0)
@@ -90,9 +91,9 @@ def svm_loss(x: Array, y: Array) -> tuple[float, Array]:
 
     L = 1/N sum_i sum_(j != y_i) max(0, x_ij - x_i,y_i + 1)
 
-    Weston and Watkins, https://www.esann.org/sites/default/files/proceedings/legacy/es1999-461.pdf; without the division
-    by C of ``torch.nn.functional.multi_margin_loss``. x: scores (N, C). y: classes (N,), whole numbers from 0 to C - 1.
-    Returns the loss and dx (N, C): 1/N at each class within the margin, minus their sum at the right class.
+    Weston and Watkins, https://www.esann.org/sites/default/files/proceedings/legacy/es1999-461.pdf
+    (``torch.nn.functional.multi_margin_loss`` divides it by C). x: scores (N, C). y: classes (N,), whole numbers from 0
+    to C - 1. Returns the loss and dx (N, C): 1/N at each class within the margin, minus their sum at the right class.
 
     >>> loss, dx = svm_loss(np.array([[3.0, 2.5, 1.0]]), np.array([0]))
     >>> loss, dx.tolist()

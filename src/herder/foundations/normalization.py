@@ -64,8 +64,8 @@ def batchnorm_forward(
 
         running <- momentum * running + (1 - momentum) * the batch's
 
-    (``torch.nn.BatchNorm1d`` calls 1 - momentum its momentum, and keeps the unbiased variance). In test mode the running
-    statistics take their place, so that a sample's output does not depend on its neighbours.
+    (``torch.nn.BatchNorm1d`` calls 1 - momentum its momentum, and keeps the unbiased variance). In test mode the
+    running statistics take their place, so that a sample's output does not depend on its neighbours.
 
     >>> bn_param = {"mode": "train"}
     >>> out, cache = batchnorm_forward(np.array([[1.0], [3.0]]), np.ones(1), np.zeros(1), bn_param)
@@ -129,7 +129,7 @@ def batchnorm_backward_alt(dout: Array, cache: BatchnormCache) -> tuple[Array, A
 
     dx = gamma / std * (dout - dbeta / N - x_hat * dgamma / N)
 
-    The mean takes out of dout what would move the whole batch, the variance what would stretch it: neither can change out.
+    The mean takes out of dout what would move the whole batch, the variance what would stretch it: neither changes out.
     """
     x_hat, scale = cache.x_hat, cache.gamma / cache.std
     N = len(x_hat)
@@ -176,7 +176,7 @@ def standardize(x: Array, eps: float) -> tuple[Array, Array]:
 
 
 def standardize_backward(dx_hat: Array, x_hat: Array, std: Array) -> Array:
-    """The gradient dx (..., K) through ``standardize``: (dx_hat - mean(dx_hat) - x_hat * mean(dx_hat * x_hat)) / std."""
+    """The gradient through ``standardize``: dx = (dx_hat - mean(dx_hat) - x_hat * mean(dx_hat * x_hat)) / std."""
     along = (dx_hat * x_hat).mean(axis=-1, keepdims=True)
     dx: Array = (dx_hat - dx_hat.mean(axis=-1, keepdims=True) - x_hat * along) / std
     return dx

@@ -54,7 +54,8 @@ def spatial_batchnorm_forward(
     bn_param as for ``batchnorm_forward``, the running statistics (C,): every pixel counts as a sample, every channel as
     a feature.
 
-    >>> out, cache = spatial_batchnorm_forward(np.arange(4.0).reshape(1, 1, 2, 2), np.ones(1), np.zeros(1), {"mode": "train"})
+    >>> x = np.arange(4.0).reshape(1, 1, 2, 2)
+    >>> out, cache = spatial_batchnorm_forward(x, np.ones(1), np.zeros(1), {"mode": "train"})
     >>> out.round(4).tolist()
     [[[[-1.3416, -0.4472], [0.4472, 1.3416]]]]
     """
@@ -95,7 +96,7 @@ def spatial_groupnorm_forward(
 
 
 def spatial_groupnorm_backward(dout: Array, cache: GroupnormCache) -> tuple[Array, Array, Array]:
-    """The gradients dx (N, C, H, W), dgamma (1, C, 1, 1), dbeta (1, C, 1, 1) for the upstream gradient dout (N, C, H, W)."""
+    """The gradients dx (N, C, H, W), dgamma and dbeta (1, C, 1, 1) for the upstream gradient dout (N, C, H, W)."""
     x_hat, (N, G, _) = cache.x_hat, cache.std.shape
     dout = check_shape("dout", dout, *x_hat.shape)
     dbeta = dout.sum(axis=(0, 2, 3), keepdims=True)  # (1, C, 1, 1)
