@@ -21,12 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+class UnsafePickleError(pickle.UnpicklingError):
+    """A pickle that asks for more than a batch of CIFAR-10 needs."""
+
+
 class _DataType:
     """Stands in for ``numpy.dtype``; only bytes 0 to 255 are data of CIFAR."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         if code not in ("u1", b"u1"):
-            raise pickle.UnpicklingError("found an array that is not uint8")
+            raise UnsafePickleError("found an array that is not uint8")
 
     def __setstate__(self, state: Any) -> None:
         """Byte order and the like: nothing that uint8 needs."""
@@ -45,7 +49,7 @@ class _Pixels:
 
 def _as_array(data: Any, shape: Any, order: str) -> NDArray[np.uint8]:
     if not isinstance(data, (bytes, bytearray)):
-        raise pickle.UnpicklingError("found an array without bytes")
+        raise UnsafePickleError("found an array without bytes")
     flat = np.frombuffer(data, np.uint8)
     return flat.reshape(shape, order="F" if order == "F" else "C")  # raises where the bytes are not as many
 
@@ -63,7 +67,7 @@ def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> _Pixels:
 def _encode(text: Any, encoding: Any) -> bytes:
     """Python 3 writes bytes for Python 2 as text in Latin-1."""
     if not isinstance(text, str) or encoding != "latin1":
-        raise pickle.UnpicklingError("found a text in an unknown encoding")
+        raise UnsafePickleError("found a text in an unknown encoding")
     return text.encode("latin-1")
 
 
@@ -80,9 +84,7 @@ class _DataUnpickler(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str) -> Any:
         """A stand-in; never an import."""
         if (module_name, global_name) not in self.names:
-            raise pickle.UnpicklingError(
-                f"it asks for {module_name[:80]}.{global_name[:80]}, which no CIFAR-10 batch needs"
-            )
+            raise UnsafePickleError(f"it asks for {module_name[:80]}.{global_name[:80]}, which no CIFAR-10 batch needs")
         return self.names[module_name, global_name]
 
 
@@ -105,19 +107,19 @@ _OPCODES = frozenset(
 def read_data_pickle(data: bytes) -> Any:
     """What the pickle in ``data`` holds: dicts, lists, tuples, bytes, texts, numbers, and uint8 arrays.
 
-    Texts of Python 2 come back as bytes. Raises pickle.UnpicklingError, without having run anything, for a pickle that
-    asks for more, and for one that is damaged or cut short.
+    Texts of Python 2 come back as bytes. Raises UnsafePickleError, without having run anything, for a pickle that asks
+    for more, and its parent pickle.UnpicklingError for one that is damaged or cut short.
 
     >>> read_data_pickle(pickle.dumps({b"labels": [6, 9]}))
     {b'labels': [6, 9]}
     >>> read_data_pickle(pickle.dumps(print))
     Traceback (most recent call last):
-    _pickle.UnpicklingError: it asks for builtins.print, which no CIFAR-10 batch needs
+    herder.foundations.cifar_pickle.UnsafePickleError: it asks for builtins.print, which no CIFAR-10 batch needs
     """
     try:
         _check_opcodes(data)
         return _as_plain(_DataUnpickler(io.BytesIO(data), encoding="bytes").load())
-    except pickle.UnpicklingError:
+    except UnsafePickleError:
         raise
     except Exception as error:  # a damaged program can fail in nearly any way
         raise pickle.UnpicklingError(f"it is damaged or cut short ({error})") from error
@@ -127,10 +129,10 @@ def _check_opcodes(data: bytes) -> None:
     """Walk through the program without running it. ``genops`` raises where the program ends before its data."""
     for opcode, argument, place in pickletools.genops(data):
         if opcode.name not in _OPCODES:
-            raise pickle.UnpicklingError(f"it holds the instruction {opcode.name} at byte {place}, which no data needs")
+            raise UnsafePickleError(f"it holds the instruction {opcode.name} at byte {place}, which no data needs")
         # The unpickler makes room for as many notes as the largest number: 20 bytes could ask for 30 GB.
         if opcode.name.endswith("PUT") and isinstance(argument, int) and not 0 <= argument <= len(data):
-            raise pickle.UnpicklingError(f"it wants note {argument} at byte {place}, more than its own length")
+            raise UnsafePickleError(f"it wants note {argument} at byte {place}, more than its own length")
 
 
 def _as_plain(value: Any) -> Any:

@@ -47,8 +47,8 @@ class Solver:
 
     With ``checkpoint_name``, each epoch ends with a file ``{checkpoint_name}_epoch_{epoch}.npz``. A new Solver with
     the same settings that calls ``load_checkpoint`` and then ``train`` ends with the same result as one that was never
-    stopped (where the model draws random numbers of its own, as dropout does, only if it is seeded). After Ctrl-C the
-    same Solver may also simply ``train`` again: it goes on with the next step.
+    stopped; the running statistics in a model's ``bn_params`` and the ``rng`` in its ``dropout_param`` are kept too.
+    After Ctrl-C the same Solver may also simply ``train`` again: it goes on with the next step.
 
     Raises ValueError for unknown arguments and settings and for data that does not fit.
 
@@ -165,7 +165,8 @@ class Solver:
         self.loss_history = state.loss_history
         self.train_acc_history, self.val_acc_history = state.train_acc_history, state.val_acc_history
         self.epoch, self.best_val_acc = state.epoch, state.best_val_acc
-        self._rng.bit_generator.state = state.generator
+        for name, generator in self._generators().items():
+            generator.bit_generator.state = state.generators[name]
 
     def _step(self) -> None:
         """One step on one batch. The model changes only at the end, so that Ctrl-C seldom finds a step half done."""
@@ -202,6 +203,11 @@ class Solver:
         if self.verbose:
             print(f"(epoch {self.epoch} / {self.num_epochs}) train acc: {train_acc:f}; val acc: {val_acc:f}")
 
+    def _generators(self) -> dict[str, np.random.Generator]:
+        """Where chance comes from: the batches, and the masks of a model with dropout."""
+        dropout = getattr(self.model, "dropout_param", {}).get("rng")
+        return {"batches": self._rng} | ({} if dropout is None else {"dropout": dropout})
+
     def _state(self) -> SolverState:
         """All that decides how training goes on; ``settings`` must be the same where it does."""
         return SolverState(
@@ -221,7 +227,7 @@ class Solver:
             val_acc_history=self.val_acc_history,
             epoch=self.epoch,
             best_val_acc=self.best_val_acc,
-            generator=dict(self._rng.bit_generator.state),
+            generators={name: dict(g.bit_generator.state) for name, g in self._generators().items()},
         )
 
 

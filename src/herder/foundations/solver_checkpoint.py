@@ -47,7 +47,7 @@ class ModelState:
 
 @dataclass(frozen=True)
 class SolverState:
-    """Everything that decides how a Solver goes on; ``generator`` is the state of its random numbers."""
+    """Everything that decides how a Solver goes on; ``generators`` the state of its random numbers."""
 
     settings: dict[str, Any]
     model: ModelState
@@ -58,10 +58,10 @@ class SolverState:
     val_acc_history: list[float]
     epoch: int
     best_val_acc: float
-    generator: dict[str, Any]
+    generators: dict[str, Any]
 
 
-_FACTS = ("settings", "loss_history", "train_acc_history", "val_acc_history", "epoch", "best_val_acc", "generator")
+_FACTS = ("settings", "loss_history", "train_acc_history", "val_acc_history", "epoch", "best_val_acc", "generators")
 """The fields of SolverState that JSON holds as they are."""
 
 
@@ -89,12 +89,13 @@ def read_checkpoint(path: Path, like: SolverState) -> SolverState:
     Raises ModelFileError when the file is missing, damaged, of another format, or from other settings or shapes.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays: dict[str, Array] = {name: file[name] for name in file.files}
         facts = json.loads(str(arrays.pop("facts")))
         if facts["format"] != FORMAT:
             raise ValueError(f"format {facts['format']}, wanted {FORMAT}")
-        np.random.default_rng().bit_generator.state = facts["generator"]  # raises now, not when half is restored
+        for generator in facts["generators"].values():
+            np.random.default_rng().bit_generator.state = generator  # raises now, not when half is restored
         optim_configs: dict[str, Config] = {
             param: {**numbers, **_under(arrays, f"optim/{param}/")} for param, numbers in facts["optim"].items()
         }
@@ -108,7 +109,7 @@ def read_checkpoint(path: Path, like: SolverState) -> SolverState:
             val_acc_history=[float(accuracy) for accuracy in facts["val_acc_history"]],
             epoch=int(facts["epoch"]),
             best_val_acc=float(facts["best_val_acc"]),
-            generator=facts["generator"],
+            generators=dict(facts["generators"]),
         )
     except FileNotFoundError:
         raise ModelFileError(f"{path}: no such file", hint="check the path, or train first") from None
@@ -133,11 +134,15 @@ def _check_fit(path: Path, state: SolverState, like: SolverState) -> None:
             raise ModelFileError(
                 f"{path}: params: found {_described(params)}, wanted {wanted_arrays}", hint="make the model that it was"
             )
-    if set(state.optim_configs) != set(like.optim_configs):
-        raise ModelFileError(
-            f"{path}: optimizer: found state of {sorted(state.optim_configs)}, wanted {sorted(like.optim_configs)}",
-            hint="use the checkpoint of another epoch",
-        )
+    for name, has, wants in (
+        ("optimizer", state.optim_configs, like.optim_configs),
+        ("random numbers", state.generators, like.generators),
+    ):
+        if set(has) != set(wants):
+            raise ModelFileError(
+                f"{path}: {name}: found the state of {', '.join(sorted(has))}, wanted {', '.join(sorted(wants))}",
+                hint="make the model that it was",
+            )
 
 
 def _described(arrays: Mapping[str, Array]) -> dict[str, str]:
