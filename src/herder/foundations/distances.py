@@ -11,21 +11,25 @@ in data of tight clusters, the product is taken in float64.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from herder.foundations.arguments import Array, check_shape
 
 BLOCK_VALUES = 2**22
 """Values of a block of rows of x: 32 MB in float64."""
 
-CACHE_VALUES = 2**19
-"""Values of a block of rows of y: 4 MB, which stay in the processor's cache from one step to the next."""
+CACHE_VALUES = 2**20
+"""Values of a block of rows of y: 4 MB in float32, which stay in the processor's cache from one step to the next."""
 
-CLOSE = {np.dtype(np.float32): 0.1, np.dtype(np.float64): 1e-9}
-"""|x - y|^2 / (|x|^2 + |y|^2) under which the product has lost too many digits."""
+CLOSE_SHORT, CLOSE = 0.1, 1e-9
+"""|x - y|^2 / (|x|^2 + |y|^2) up to which a product in float32, or in float64, has lost too many digits."""
+
+SHORT_SUM = 128
+"""Squares added up in float32 at a time."""
 
 FEW = 0.02
 """Share of close pairs above which the product is taken in float64, where far fewer are close."""
@@ -49,51 +53,80 @@ def pairwise_distances(x: Array, y: Array) -> NDArray[np.float64]:
     m, n = (max(1, values // max(1, x.shape[1])) for values in (BLOCK_VALUES, CACHE_VALUES))
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is found by its square
         for i in range(0, len(x), m):
-            rows = x[i : i + m] - centre
+            rows = _Rows(x[i : i + m], centre)
             for j in range(0, len(y), n):
-                out[i : i + m, j : j + n] = _block(rows, y[j : j + n] - centre)
-    return np.sqrt(out, out=out)
+                _fill(out[i : i + m, j : j + n], rows, _Rows(y[j : j + n], centre))
+    return out
 
 
-def _block(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared distances (m, n) between the rows of two blocks, both near the origin."""
-    xx, yy = np.einsum("md,md->m", x, x), np.einsum("nd,nd->n", y, y)
-    largest = max(xx.max(), yy.max())
-    if not np.isfinite(largest):
-        raise ValueError("x or y: found NaN, infinity or a square above 1e308, wanted finite numbers")
+class _Rows:
+    """A block of rows (n, D), moved to ``centre``: in float32 at once, in float64 where that is not enough."""
+
+    def __init__(self, rows: Array, centre: NDArray[np.float64]) -> None:
+        self.rows = rows
+        self.centre = centre
+        self.short = np.empty(rows.shape, np.float32)
+        np.subtract(rows, centre, out=self.short, casting="same_kind")
+        self.short_squares = _squares(self.short)  # (n,)
+
+    @cached_property
+    def values(self) -> NDArray[np.float64]:
+        moved: NDArray[np.float64] = self.rows - self.centre
+        return moved
+
+    @cached_property
+    def squares(self) -> NDArray[np.float64]:
+        return np.einsum("nd,nd->n", self.values, self.values)
+
+    def difference(self, i: NDArray[np.intp], other: _Rows, j: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Rows i less the other's rows j: (pairs, D)."""
+        return self.rows[i].astype(np.float64) - other.rows[j]
+
+
+def _squares(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """|x|^2 of each row (n, D): short sums in float32, which lose nothing, and their sum in float64."""
+    whole = rows.shape[1] // SHORT_SUM * SHORT_SUM
+    parts, rest = rows[:, :whole].reshape(len(rows), whole // SHORT_SUM, SHORT_SUM), rows[:, whole:]
+    squares: NDArray[np.float64] = np.vecdot(parts, parts).sum(axis=1, dtype=np.float64) + np.vecdot(rest, rest)
+    return squares
+
+
+def _fill(out: NDArray[np.float64], x: _Rows, y: _Rows) -> None:
+    """Write the distances between the rows of two blocks to ``out`` (m, n)."""
+    largest = max(x.short_squares.max(), y.short_squares.max())
     # Outside this range float32 has no digits for the values, or none for their squares.
-    small_range = 1e-30 < largest < 1e30
-    squared, close = _by_product(x, y, xx, yy, np.float32 if small_range else np.float64)
-    if len(close[0]) > FEW * squared.size:
-        squared, close = _by_product(x, y, xx, yy, np.float64)
-    _recompute(squared, x, y, close)
-    return squared
+    enough = bool(1e-30 < largest < 1e30)
+    if enough:
+        close = _expand(out, x.short @ y.short.T, x.short_squares, y.short_squares, CLOSE_SHORT)
+    if not enough or len(close[0]) > FEW * out.size:
+        if not np.isfinite(max(x.squares.max(), y.squares.max())):
+            raise ValueError("x or y: found NaN, infinity or a square above 1e308, wanted finite numbers")
+        close = _expand(out, x.values @ y.values.T, x.squares, y.squares, CLOSE)
+    at_once = max(1, CACHE_VALUES // max(1, x.rows.shape[1]))
+    for start in range(0, len(close[0]), at_once):
+        i, j = (index[start : start + at_once] for index in close)
+        difference = x.difference(i, y, j)
+        out[i, j] = np.einsum("pd,pd->p", difference, difference)
+    np.sqrt(out, out=out)
 
 
-def _by_product(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
+def _expand(
+    out: NDArray[np.float64],
+    products: NDArray[Any],
     xx: NDArray[np.float64],
     yy: NDArray[np.float64],
-    dtype: DTypeLike,
-) -> tuple[NDArray[np.float64], tuple[NDArray[np.intp], ...]]:
-    """Squared distances (m, n) with the product in ``dtype``, and the places that are not accurate."""
-    squared = (x.astype(dtype, copy=False) @ y.astype(dtype, copy=False).T).astype(np.float64, copy=False)  # (m, n)
-    squared *= -2
+    limit: float,
+) -> tuple[NDArray[np.intp], ...]:
+    """Write |x|^2 + |y|^2 - 2 x.y to ``out`` (m, n); return the places where at most ``limit`` of the sum is left.
+
+    products: (m, n). xx: (m,). yy: (n,). Rounding may have left less than nothing, which has no root: it is clipped.
+    """
+    products *= -2
     sums = xx[:, None] + yy  # (m, n)
-    squared += sums
-    sums *= CLOSE[np.dtype(dtype)]
-    close = np.nonzero(squared <= sums)
-    # Rounding can leave a little less than nothing, which has no root.
-    return np.maximum(squared, 0, out=squared), close
-
-
-def _recompute(
-    squared: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], places: tuple[NDArray[np.intp], ...]
-) -> None:
-    """Write squared distances at ``places`` (two index arrays) from the differences of the rows."""
-    at_once = max(1, BLOCK_VALUES // max(1, x.shape[1]))
-    for start in range(0, len(places[0]), at_once):
-        i, j = (index[start : start + at_once] for index in places)
-        difference: NDArray[Any] = x[i] - y[j]  # (pairs, D)
-        squared[i, j] = np.einsum("pd,pd->p", difference, difference)
+    np.add(products, sums, out=out)
+    sums *= limit
+    close = out <= sums
+    if not close.any():
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    np.maximum(out, 0, out=out)
+    return np.nonzero(close)
