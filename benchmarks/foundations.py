@@ -11,6 +11,7 @@ import argparse
 import json
 import statistics
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,19 @@ def nearest_neighbors(kind: str) -> dict[str, Any]:
     }
 
 
+def memory() -> dict[str, float]:
+    """What distances between 20,000 and 5,000 rows of 64 values need besides the answer, and what one step would."""
+    rng = np.random.default_rng(0)
+    knn = KNearestNeighbor()
+    knn.train(rng.standard_normal((5000, 64)), np.zeros(5000, int))
+    test = rng.standard_normal((20_000, 64))
+    tracemalloc.start()
+    answer = knn.compute_distances_no_loops(test)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return {"answer_mb": answer.nbytes / 1e6, "besides_mb": (peak - answer.nbytes) / 1e6}
+
+
 def convolution(dtype: str) -> dict[str, Any]:
     """Images (32, 3, 32, 32), 16 filters of 7 x 7, stride 1, pad 3."""
     rng = np.random.default_rng(0)
@@ -134,6 +148,8 @@ def show(result: dict[str, Any]) -> None:
             f"ours / scikit-learn: {r['ours_over_scikit_learn']:.2f} (wanted: at most 1); "
             f"largest relative error of a distance: {r['no_loops_error']:.1e} (wanted: at most 1e-6)"
         )
+    m = result["memory"]
+    CONSOLE.print(f"memory besides the answer of {m['answer_mb']:.0f} MB: {m['besides_mb']:.0f} MB")
     for r in result["convolution"]:
         table = Table("(32, 3, 32, 32), 16 filters of 7 x 7", f"{r['dtype']}, milliseconds")
         for name, value in r["seconds"].items():
@@ -160,6 +176,7 @@ def main() -> None:
     result = {
         "threads": torch.get_num_threads(),
         "nearest_neighbors": [nearest_neighbors(kind) for kind in ("normal", "pixels")],
+        "memory": memory(),
         "convolution": [convolution(dtype) for dtype in ("float64", "float32")],
         "gradients": gradient_checks(),
     }

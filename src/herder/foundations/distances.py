@@ -25,6 +25,9 @@ BLOCK_VALUES = 2**22
 CACHE_VALUES = 2**20
 """Values of a block of rows of y: 4 MB in float32, which stay in the processor's cache from one step to the next."""
 
+MOST_ROWS = 1024
+"""Rows of a block, however short they are: a million distances at a time."""
+
 CLOSE_SHORT, CLOSE = 0.1, 1e-9
 """|x - y|^2 / (|x|^2 + |y|^2) up to which a product in float32, or in float64, has lost too many digits."""
 
@@ -50,7 +53,7 @@ def pairwise_distances(x: Array, y: Array) -> NDArray[np.float64]:
     if not out.size:
         return out
     centre = y[:: max(1, len(y) // 256)].mean(axis=0, dtype=np.float64)  # any point serves; this one is in the midst
-    m, n = (max(1, values // max(1, x.shape[1])) for values in (BLOCK_VALUES, CACHE_VALUES))
+    m, n = (min(MOST_ROWS, max(1, values // max(1, x.shape[1]))) for values in (BLOCK_VALUES, CACHE_VALUES))
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is found by its square
         for i in range(0, len(x), m):
             rows = _Rows(x[i : i + m], centre)
@@ -76,19 +79,21 @@ class _Rows:
 
     @cached_property
     def squares(self) -> NDArray[np.float64]:
-        return np.einsum("nd,nd->n", self.values, self.values)
+        squares: NDArray[np.float64] = np.einsum("nd,nd->n", self.values, self.values)
+        return squares
 
     def difference(self, i: NDArray[np.intp], other: _Rows, j: NDArray[np.intp]) -> NDArray[np.float64]:
         """Rows i less the other's rows j: (pairs, D)."""
-        return self.rows[i].astype(np.float64) - other.rows[j]
+        difference: NDArray[np.float64] = self.rows[i].astype(np.float64) - other.rows[j]
+        return difference
 
 
 def _squares(rows: NDArray[np.float32]) -> NDArray[np.float64]:
     """|x|^2 of each row (n, D): short sums in float32, which lose nothing, and their sum in float64."""
     whole = rows.shape[1] // SHORT_SUM * SHORT_SUM
     parts, rest = rows[:, :whole].reshape(len(rows), whole // SHORT_SUM, SHORT_SUM), rows[:, whole:]
-    squares: NDArray[np.float64] = np.vecdot(parts, parts).sum(axis=1, dtype=np.float64) + np.vecdot(rest, rest)
-    return squares
+    squares: NDArray[np.float64] = np.vecdot(parts, parts).sum(axis=1, dtype=np.float64)
+    return squares + np.vecdot(rest, rest)
 
 
 def _fill(out: NDArray[np.float64], x: _Rows, y: _Rows) -> None:
