@@ -93,7 +93,8 @@ def _squares(rows: NDArray[np.float32]) -> NDArray[np.float64]:
     whole = rows.shape[1] // SHORT_SUM * SHORT_SUM
     parts, rest = rows[:, :whole].reshape(len(rows), whole // SHORT_SUM, SHORT_SUM), rows[:, whole:]
     squares: NDArray[np.float64] = np.vecdot(parts, parts).sum(axis=1, dtype=np.float64)
-    return squares + np.vecdot(rest, rest)
+    squares += np.vecdot(rest, rest)
+    return squares
 
 
 def _fill(out: NDArray[np.float64], x: _Rows, y: _Rows) -> None:

@@ -55,7 +55,9 @@ class LinearClassifier(ABC):
         """
         X = check_shape("X", check_batch("X", X), "N", self.W.shape[0] if self.W.size else "D")
         num_train, dim = X.shape
-        num_classes = self.W.shape[1] if self.W.size else int(np.max(y, initial=0)) + 1
+        y = np.asarray(y)
+        found = int(y.max(initial=0)) + 1 if y.dtype.kind in "iu" else 1
+        num_classes = self.W.shape[1] if self.W.size else found
         y = check_labels("y", y, num_train, num_classes)
         check_real("learning_rate", learning_rate, 0)
         check_whole("num_iters", num_iters, 0)

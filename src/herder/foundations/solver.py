@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from herder.foundations.arguments import Array, check_batch, check_choice, check_labels, check_whole
+from herder.foundations.arguments import Array, check_batch, check_choice, check_labels, check_shape, check_whole
 from herder.foundations.hyperparameters import check_real
 from herder.foundations.optimizers import UPDATE_RULES, Config
 from herder.foundations.solver_checkpoint import ModelState, SolverState, read_checkpoint, write_checkpoint
@@ -145,6 +145,7 @@ class Solver:
         bound memory (None: all at once).
         """
         X = check_batch("X", X)
+        y = check_shape("y", y, len(X))
         if num_samples is not None and check_whole("num_samples", num_samples, 1) < len(X):
             chosen = self._rng.choice(len(X), num_samples, replace=False)  # (num_samples,)
             X, y = X[chosen], y[chosen]
@@ -205,8 +206,9 @@ class Solver:
 
     def _generators(self) -> dict[str, np.random.Generator]:
         """Where chance comes from: the batches, and the masks of a model with dropout."""
-        dropout = getattr(self.model, "dropout_param", {}).get("rng")
-        return {"batches": self._rng} | ({} if dropout is None else {"dropout": dropout})
+        dropout_param = getattr(self.model, "dropout_param", {})
+        drawn = dropout_param.get("p", 1) < 1 and "rng" in dropout_param
+        return {"batches": self._rng} | ({"dropout": dropout_param["rng"]} if drawn else {})
 
     def _state(self) -> SolverState:
         """All that decides how training goes on; ``settings`` must be the same where it does."""
