@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herder.errors import ModelFileError, ResourceError
+from herder.foundations.fully_connected import FullyConnectedNet
 from herder.foundations.solver import Solver
 from herder.foundations.two_layer_net import TwoLayerNet
 
@@ -24,7 +25,7 @@ class NormalisedModel:
     def __init__(self) -> None:
         self.params: dict[str, Any] = {"W": np.zeros((4, 3)), "scale": np.array(1.0)}
         self.bn_params: list[dict[str, Any]] = [{"mode": "train"}]
-        self.dropout_param = {"rng": np.random.default_rng(9)}
+        self.dropout_param: dict[str, Any] = {"p": 0.8, "rng": np.random.default_rng(9)}
 
     def loss(self, X: Any, y: Any = None) -> Any:
         X = X.reshape(len(X), -1)
@@ -179,6 +180,21 @@ def test_a_checkpoint_goes_on_as_if_never_stopped(stop_after: int, tmp_path: Pat
     assert_same(whole, resumed)
 
 
+@pytest.mark.parametrize("normalization", [None, "batchnorm", "layernorm"])
+def test_deep_networks_go_on(normalization: str | None, tmp_path: Path) -> None:
+    def net(seed: int) -> FullyConnectedNet:
+        rng = np.random.default_rng(seed)
+        return FullyConnectedNet([12, 8], 4, 3, 0.8, normalization, weight_scale=0.3, rng=rng)
+
+    whole = make(net(0), checkpoint_name=tmp_path / "run")
+    whole.train()
+    resumed = make(net(1))
+    resumed.load_checkpoint(tmp_path / "run_epoch_3.npz")
+    resumed.train()
+    assert_same(whole, resumed)
+    np.testing.assert_array_equal(whole.model.loss(whole.X_val), resumed.model.loss(whole.X_val))
+
+
 @pytest.mark.parametrize("rule", ["sgd", "sgd_momentum", "rmsprop"])
 def test_every_rule_goes_on(rule: str, tmp_path: Path) -> None:
     whole = make(update_rule=rule, checkpoint_name=tmp_path / "run")
@@ -254,8 +270,7 @@ def test_a_checkpoint_of_another_model(checkpoint: Path) -> None:
     with pytest.raises(ModelFileError, match=r"params: found .*float64 \(4, 3\).*, wanted .*float32 \(4, 3\)"):
         make(model).load_checkpoint(checkpoint)
     model = NormalisedModel()
-    del model.dropout_param
-    model.dropout_param = {}
+    model.dropout_param = {"p": 1, "rng": np.random.default_rng(9)}
     with pytest.raises(ModelFileError, match="random numbers: found the state of batches, dropout, wanted batches"):
         make(model).load_checkpoint(checkpoint)
 
@@ -374,3 +389,5 @@ def test_missing_data_and_gradients() -> None:
         make(model).train()
     with pytest.raises(ValueError, match=r"^num_samples: found 0"):
         make().check_accuracy(np.zeros((1, 4)), np.zeros(1, int), num_samples=0)
+    with pytest.raises(ValueError, match=r"^y: found shape \(2,\), wanted \(1,\)"):
+        make().check_accuracy(np.zeros((1, 4)), np.zeros(2, int))
