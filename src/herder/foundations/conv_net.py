@@ -63,8 +63,8 @@ class ThreeLayerConvNet:
         dtype: DTypeLike = np.float32,
         seed: int | None = None,
     ) -> None:
-        if len(input_dim) != 3:
-            raise ValueError(f"input_dim: found {tuple(input_dim)}, wanted (C, H, W)")
+        if np.shape(input_dim) != (3,):
+            raise ValueError(f"input_dim: found {input_dim!r}, wanted (C, H, W)")
         C, H, W = (check_whole(f"input_dim[{i}]", length, 1) for i, length in enumerate(input_dim))
         counts = {
             "num_filters": num_filters,

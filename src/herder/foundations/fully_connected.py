@@ -18,7 +18,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import DTypeLike
 
-from herder.foundations.arguments import Array, check_batch, check_choice, check_labels, check_whole
+from herder.foundations.arguments import Array, check_batch, check_choice, check_labels, check_shape, check_whole
 from herder.foundations.dropout import DropoutCache, dropout_backward, dropout_forward
 from herder.foundations.hyperparameters import check_real
 from herder.foundations.layer_sandwiches import (
@@ -76,6 +76,7 @@ class FullyConnectedNet:
         *,
         rng: np.random.Generator | None = None,
     ) -> None:
+        check_shape("hidden_dims", hidden_dims, "L - 1")
         for i, size in enumerate(hidden_dims):
             check_whole(f"hidden_dims[{i}]", size, 1)
         check_choice("normalization", normalization, (None, *NORMALIZATIONS))
