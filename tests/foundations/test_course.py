@@ -78,7 +78,7 @@ def test_cells_of_the_notebooks_run() -> None:
 
 def test_the_course_itself_is_not_pushed_aside() -> None:
     code = (
-        "import sys, types; there = types.ModuleType('cs231n'); there.__file__ = 'x.py'; sys.modules['cs231n'] = there\n"
+        "import sys, types; sys.modules['cs231n'] = there = types.ModuleType('cs231n'); there.__file__ = 'x.py'\n"
         "from herder.foundations.course import as_cs231n; as_cs231n()"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
