@@ -26,6 +26,7 @@ from foundations_gradients import gradient_checks
 from herder.foundations.convolution import conv_backward_naive, conv_forward_naive
 from herder.foundations.fast_convolution import conv_backward_fast, conv_forward_fast
 from herder.foundations.nearest_neighbors import KNearestNeighbor
+from herder.foundations.normalization import batchnorm_backward, batchnorm_backward_alt, batchnorm_forward
 
 CONSOLE = Console(highlight=False)
 K = 5
@@ -136,6 +137,21 @@ def convolution(dtype: str) -> dict[str, Any]:
     return result
 
 
+def batchnorm() -> dict[str, float]:
+    """Both ways back through batch norm of (500, 400): seconds, and their ratio."""
+    rng = np.random.default_rng(0)
+    x, dout, gamma = rng.standard_normal((500, 400)), rng.standard_normal((500, 400)), np.ones(400)
+    _, cache = batchnorm_forward(x, gamma, gamma, {"mode": "train"})
+    times = seconds(
+        {
+            "step by step": lambda: batchnorm_backward(dout, cache),
+            "simplified": lambda: batchnorm_backward_alt(dout, cache),
+        },
+        100,
+    )
+    return {**times, "ratio": times["step by step"] / times["simplified"]}
+
+
 def show(result: dict[str, Any]) -> None:
     """Print the tables."""
     for r in result["nearest_neighbors"]:
@@ -160,6 +176,7 @@ def show(result: dict[str, Any]) -> None:
                 f"{way}: naive / fast {r[f'{way}_naive_over_fast']:.0f} (wanted: at least 100), "
                 f"fast / torch {r[f'{way}_fast_over_torch']:.2f} (wanted: at most 4)"
             )
+    CONSOLE.print(f"batch norm backward, step by step / simplified: {result['batchnorm']['ratio']:.1f}")
     table = Table("Gradient, float64", "against the numeric one", "against autograd")
     for name, (numeric, autograd) in result["gradients"].items():
         table.add_row(name, f"{numeric:.1e}", f"{autograd:.1e}")
@@ -178,6 +195,7 @@ def main() -> None:
         "nearest_neighbors": [nearest_neighbors(kind) for kind in ("normal", "pixels")],
         "memory": memory(),
         "convolution": [convolution(dtype) for dtype in ("float64", "float32")],
+        "batchnorm": batchnorm(),
         "gradients": gradient_checks(),
     }
     show(result)
