@@ -6,6 +6,7 @@ Tensors of the file, by their names:
     optimizer.<optimizer>.<i>.<slot>       what an optimiser keeps for its i-th parameter, such as Adam's two moments
     random.torch, random.cuda              torch's own generators, which dropout and ``torch.randn`` draw from
     random.generator                       the run's own ``torch.Generator``, when there is one
+    extra.<name>                           any other tensor of the run, such as its losses so far
 
 Everything that is no tensor (settings, step, history, an optimiser's learning rate) stands as JSON in the metadata.
 """
@@ -55,8 +56,9 @@ def save_state(
     optimizers: Mapping[str, Optimizer] | None = None,
     facts: Mapping[str, Any],
     generator: torch.Generator | None = None,
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write named modules, optimisers, random states and JSON ``facts`` to ``path``, all at once.
+    """Write named modules, optimisers, random states, JSON ``facts`` and other ``tensors`` to ``path``, all at once.
 
     Raises ValueError for facts that JSON cannot hold, and ResourceError when the disk is full or may not be written;
     the file that was there before then stays.
@@ -71,9 +73,9 @@ def save_state(
     >>> state.facts
     {'step': 3}
     """
-    tensors: dict[str, Tensor] = {}
+    named = {f"extra.{name}": value for name, value in (tensors or {}).items()}
     for name, module in modules.items():
-        tensors |= {f"module.{_plain(name)}.{key}": value for key, value in module.state_dict().items()}
+        named |= {f"module.{_plain(name)}.{key}": value for key, value in module.state_dict().items()}
     described: dict[str, dict[str, Any]] = {}
     for name, optimizer in (optimizers or {}).items():
         packed = optimizer.state_dict()  # parameters are counted through all groups
@@ -81,21 +83,21 @@ def save_state(
         for index, slots in packed["state"].items():
             for slot, value in slots.items():
                 if isinstance(value, Tensor):
-                    tensors[f"optimizer.{_plain(name)}.{index}.{slot}"] = value
+                    named[f"optimizer.{_plain(name)}.{index}.{slot}"] = value
                 else:
                     scalars.setdefault(str(index), {})[slot] = value
         described[name] = {"groups": packed["param_groups"], "scalars": scalars}
-    tensors["random.torch"] = torch.get_rng_state()
-    if torch.cuda.is_initialized():  # a run on the CPU need not start the GPU
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    named["random.torch"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        named["random.cuda"] = torch.cuda.get_rng_state()
     if generator is not None:
-        tensors["random.generator"] = generator.get_state()
+        named["random.generator"] = generator.get_state()
     metadata = {
         STATE_KEY: _to_json("optimizers", {"version": STATE_VERSION, "optimizers": described}),
         "facts": _to_json("facts", dict(facts)),
     }
     # Copies: two modules may share a weight, and safetensors writes no shared memory.
-    plain = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+    plain = {name: value.detach().cpu().clone().contiguous() for name, value in named.items()}
     write_atomic(path, safetensors.torch.save(plain, metadata=metadata))
 
 
