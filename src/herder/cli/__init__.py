@@ -19,6 +19,7 @@ from herder.cli.demo import demo_command
 from herder.cli.detect import detect_command
 from herder.cli.evaluate import evaluate_command
 from herder.cli.export import export_command
+from herder.cli.generate import generate_app
 from herder.cli.importing import import_command
 from herder.cli.train import train_command
 from herder.errors import HerderError
@@ -31,6 +32,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(generate_app, name="generate")
 app.command("demo")(demo_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from herder.cli.synthesize import synthesize_command
 from herder.data.formats import Format, read_dataset, read_splits, write_splits
 from herder.data.pasture.config import Light, PastureConfig
 from herder.data.records import Dataset, Problem, Severity
@@ -30,6 +31,8 @@ SET_ASIDE = 3
 """Exit code when the work is done but something was set aside on the way."""
 
 data_app = typer.Typer(help="Look at, convert, split or make datasets of labelled photos.", no_args_is_help=True)
+
+data_app.command("synthesize")(synthesize_command)
 
 DataArgument = Annotated[Path, typer.Argument(help="A YOLO, COCO or Pascal VOC folder, a data.yaml or a COCO .json.")]
 SplitOption = Annotated[str | None, typer.Option(help="One split of the dataset, such as val.", show_default="all")]

@@ -17,7 +17,7 @@ import torch
 
 from herder.boxes import FloatArray
 from herder.data.augmentation.sample import Image
-from herder.data.records import Dataset, ImageRecord
+from herder.data.records import Dataset, ImageRecord, Severity
 from herder.errors import ConfigError, DataError
 from herder.generative.pictures import Pictures, SetAside, check_size, from_photo
 from herder.images import read_image
@@ -64,7 +64,8 @@ def cut_crops(
     Boxes marked ``ignore`` hold herds and are left out, and so are animals too small to be seen at that size. A widened
     square is moved inside the photo and never larger than it; a squeezed box keeps its place, and past the photo's edge
     the outermost pixels are repeated in its margin.
-    Photos that cannot be decoded stand in ``pictures.set_aside``; ``progress`` hears (photos done, photos in all).
+    Photos that cannot be decoded stand in ``pictures.set_aside``, after what the dataset's reader had set aside;
+    ``progress`` hears (photos done, photos in all).
 
     Raises ConfigError for a class that the dataset does not have or a size out of range, DataError when nothing is
     left.
@@ -76,6 +77,7 @@ def cut_crops(
     labels: list[int] = []
     aspects: list[float] = []
     broken: list[SetAside] = []
+    before = [SetAside(p.path, p.message, p.hint) for p in dataset.problems if p.severity is Severity.SET_ASIDE]
     herds = too_small = 0
     for done, record in enumerate(dataset, 1):
         usable, small, ignored = _usable(record, wanted, size)
@@ -99,7 +101,7 @@ def cut_crops(
             f"{dataset.root}: no {' or '.join(names)} to cut out at {size} pixels: {found}",
             hint="label more animals, or choose a smaller size",
         )
-    pictures = Pictures(torch.stack(images), torch.tensor(labels), names, tuple(broken))
+    pictures = Pictures(torch.stack(images), torch.tensor(labels), names, (*before, *broken))
     return Crops(pictures, np.array(aspects, np.float32), too_small)
 
 

@@ -25,7 +25,7 @@ SIDES = (8, 256)
 
 @dataclass(frozen=True)
 class SetAside:
-    """A photo that could not be used, and why."""
+    """A photo, or a label of one, that could not be used, and why."""
 
     path: Path
     why: str

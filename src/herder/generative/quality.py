@@ -17,6 +17,9 @@ from herder.generative.pictures import Pictures
 BATCH = 256
 """Pictures that are looked at in one go."""
 
+FEW = 100
+"""With fewer pictures a side, a distance over as many features as ours says little."""
+
 COVERED = 0.1
 """A class is covered where its share of the samples is at least this part of its share of the real pictures."""
 
@@ -192,10 +195,11 @@ class Quality:
     """Which classifier the features come from, in words."""
 
     def __str__(self) -> str:
+        few = "; so few pictures give no more than a hint" if self.count < FEW else ""
         covered = f"; {self.classes_covered} of {len(self.shares)} classes drawn" if self.shares else ""
         return (
             f"Fréchet distance {self.frechet:.3g}, between two halves of the real pictures {self.real_halves:.3g} "
-            f"({self.count} pictures a side, features of {self.judge}){covered}"
+            f"({self.count} pictures a side, features of {self.judge}){covered}{few}"
         )
 
 
