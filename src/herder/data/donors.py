@@ -54,9 +54,8 @@ class Donors:
 
 def _fitting(record: ImageRecord, source: tuple[str, ...], target: tuple[str, ...]) -> ImageRecord:
     """The record without herd boxes, its class ids pointing into ``target`` where they pointed into ``source``."""
-    kept = ~record.ignore
-    classes = np.array([target.index(source[c]) for c in record.classes[kept].tolist()], np.int64)
-    return replace(record, boxes=record.boxes[kept], classes=classes, ignore=record.ignore[kept])
+    animals = record.select(~record.ignore)
+    return replace(animals, classes=np.array([target.index(source[c]) for c in animals.classes.tolist()], np.int64))
 
 
 def _shares(photos: Dataset, name: int) -> FloatArray:
