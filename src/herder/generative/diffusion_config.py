@@ -34,7 +34,7 @@ class DiffusionConfig:
     herder.errors.ConfigError: ema_decay: found 1.5, wanted 0 to 0.99999
     """
 
-    dim: int = 24
+    dim: int = 16
     """Channels of the U-Net at full size; even."""
     dim_mults: tuple[int, ...] = (1, 2)
     """Channels at full size, half, quarter ... as multiples of ``dim``."""
@@ -49,7 +49,7 @@ class DiffusionConfig:
     does."""
     condition_dropout: float = 0.1
     """Share of pictures whose class is hidden in training, for guidance; only where pictures have labels."""
-    steps: int = 1000
+    steps: int = 1200
     """Training steps."""
     batch_size: int = 64
     """Pictures in each step, drawn with replacement."""
@@ -86,21 +86,26 @@ class DiffusionConfig:
             except ValueError:
                 choices = ", ".join(choice.value for choice in kind)
                 raise ConfigError(f"{name}: found {value!r}, wanted one of {choices}") from None
+        if not _are_multiples(self.dim_mults):
+            raise ConfigError(f"dim_mults: found {self.dim_mults!r}, wanted up to 8 whole numbers from 1 to 64")
         object.__setattr__(self, "dim_mults", tuple(self.dim_mults))
-        if not self.dim_mults or not all(isinstance(m, int) and 1 <= m <= 64 for m in self.dim_mults):
-            raise ConfigError(f"dim_mults: found {self.dim_mults}, wanted whole numbers from 1 to 64")
         if self.optimizer not in ("adam", "adamw"):
             raise ConfigError(f"optimizer: found {self.optimizer!r}, wanted adam or adamw")
-        if self.dim % 2:
-            raise ConfigError(f"dim: found {self.dim}, wanted an even number")
+        if not isinstance(self.flip, bool):
+            raise ConfigError(f"flip: found {self.flip!r}, wanted true or false")
+        if not isinstance(self.device, str):
+            raise ConfigError(f"device: found {self.device!r}, wanted a text such as cpu or cuda")
         for name, (low, high) in _WHOLE.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            if not _is_whole(value) or not low <= value <= high:
                 raise ConfigError(f"{name}: found {value!r}, wanted a whole number from {low} to {high}")
         for name, (least, most) in _REAL.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
                 raise ConfigError(f"{name}: found {value!r}, wanted {least:g} to {most:g}")
+
+        if self.dim % 2:
+            raise ConfigError(f"dim: found {self.dim}, wanted an even number")
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as JSON holds them."""
@@ -124,9 +129,19 @@ _REAL = {
 }  # fmt: skip
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_multiples(value: object) -> bool:
+    return (
+        isinstance(value, (list, tuple)) and 1 <= len(value) <= 8 and all(_is_whole(m) and 1 <= m <= 64 for m in value)
+    )
+
+
 @dataclass(frozen=True)
 class DiffusionSpec:
-    """What a model file says about itself: enough to build the network and draw. Raises ConfigError for no network."""
+    """What a model file says about itself: enough to build the network and draw."""
 
     dim: int
     dim_mults: tuple[int, ...]
@@ -152,14 +167,14 @@ class DiffusionSpec:
         if strange:
             raise ValueError(f"unknown or missing facts {strange}")
         whole = ("dim", "channels", "height", "width", "timesteps")
-        wrong = [n for n in whole if not isinstance(facts[n], int) or not 1 <= facts[n] <= 65_536]
+        wrong = [n for n in whole if not _is_whole(facts[n]) or not 1 <= facts[n] <= 65_536]
         if wrong or not isinstance(facts["knows_none"], bool):
             raise ValueError(f"meaningless facts {wrong or ['knows_none']}")
         names, mults = facts["class_names"], facts["dim_mults"]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError("class_names are no list of texts")
-        if not isinstance(mults, list) or not all(isinstance(m, int) and 1 <= m <= 64 for m in mults):
-            raise ValueError("dim_mults are no list of whole numbers from 1 to 64")
+        if not _are_multiples(mults):
+            raise ValueError("dim_mults are no list of up to 8 whole numbers from 1 to 64")
         return cls(
             **{name: facts[name] for name in (*whole, "knows_none")},
             dim_mults=tuple(mults),

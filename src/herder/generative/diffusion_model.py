@@ -85,6 +85,8 @@ class DiffusionModel:
         the steps done and the steps in all. The same seed gives the same pictures. Raises ValueError for labels or
         numbers without meaning.
         """
+        if eta and steps is None:
+            raise ValueError(f"eta: found {eta} without steps, wanted 0: DDPM's steps have their own noise")
         wanted = self._check(n, labels, guidance, trajectory)
         diffusion = self.diffusion()
         device = self.network.first.weight.device
@@ -157,12 +159,15 @@ def load_diffusion(path: Path | str) -> DiffusionModel:
     try:
         facts: Mapping[str, Any] = json.loads(metadata[MODEL_KEY])
         version = facts["version"]
-        if isinstance(version, int) and version > MODEL_VERSION:
+        if not isinstance(version, int):
+            raise ValueError(f"version {version!r}")
+        if version > MODEL_VERSION:
             raise ModelFileError(
                 f"{path}: model version {version} is newer than this herder reads ({MODEL_VERSION})",
                 hint="upgrade herder",
             )
-        model = DiffusionModel.new(DiffusionSpec.from_dict(facts["spec"]))
+        with torch.random.fork_rng(devices=[]):  # nobody's random numbers go into weights that are overwritten
+            model = DiffusionModel.new(DiffusionSpec.from_dict(facts["spec"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"{path}: what it says about itself cannot be read ({error})", hint=damaged) from None
     try:

@@ -1,4 +1,4 @@
-"""Train a diffusion model: noise a picture, guess the noise, step; stopped at any moment, it goes on as if it never
+"""Train a diffusion model: noise a picture, guess the noise, step. Stopped at any moment, it goes on as if it never
 was.
 
 DDPM algorithm 1 (https://arxiv.org/abs/2006.11239) with classes hidden at random (algorithm 1 of
@@ -7,22 +7,24 @@ https://arxiv.org/abs/2207.12598) and a running average of the weights, which is
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from herder.errors import ConfigError, DataError
+from herder.errors import ConfigError, DataError, ModelFileError
 from herder.generative.checkpoint import check_config, load_state, restore_state, save_state
 from herder.generative.diffusion import GaussianDiffusion
 from herder.generative.diffusion_config import DiffusionConfig, DiffusionSpec, NumberFormat
 from herder.generative.diffusion_model import DiffusionModel, load_diffusion
-from herder.generative.unet import CONDITION
+from herder.generative.unet import CONDITION, Unet
 
 __all__ = ["DiffusionConfig", "DiffusionModel", "DiffusionResult", "load_diffusion", "train_diffusion"]
 
@@ -31,6 +33,9 @@ STATE_NAME = "last.safetensors"
 
 MODEL_NAME = "diffusion.safetensors"
 """The trained model in a run's folder."""
+
+KIND = "diffusion"
+"""What a checkpoint of such a run says that it is."""
 
 MAY_CHANGE = frozenset({"checkpoint_every", "snapshot_every", "device"})
 """Settings that a resumed run may change: none of them changes its result on one machine."""
@@ -154,9 +159,7 @@ class _Run:
 
     def averaged_model(self) -> DiffusionModel:
         """A copy of the averaged weights, in eval mode."""
-        model = DiffusionModel.new(self.model.spec)
-        model.network.to(self.device).load_state_dict(self.average.module.state_dict())
-        return model
+        return DiffusionModel(self.model.spec, copy.deepcopy(cast(Unet, self.average.module)).eval())
 
     def save(self, path: Path, fingerprint: str) -> None:
         """Write the checkpoint."""
@@ -165,7 +168,7 @@ class _Run:
             modules={"network": self.network, "average": self.average},
             optimizers={"optimizer": self.optimizer},
             facts={
-                "kind": "diffusion",
+                "kind": KIND,
                 "config": self.config.as_dict(),
                 "spec": self.model.spec.as_dict(),
                 "pictures": fingerprint,
@@ -178,6 +181,8 @@ class _Run:
     def restore(self, path: Path, fingerprint: str) -> None:
         """Go on from a checkpoint, checked first to be of this run."""
         state = load_state(path)
+        if state.facts.get("kind") != KIND:
+            raise ModelFileError(f"{path}: is no diffusion run", hint="resume in the folder of a diffusion run")
         check_config(state, self.config.as_dict(), may_change=MAY_CHANGE)
         if state.facts.get("pictures") != fingerprint:
             raise DataError(

@@ -44,7 +44,8 @@ class Block(nn.Module):
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.norm = nn.GroupNorm(math.gcd(8, channels_out), channels_out)
+        # Two channels a group at least: one alone, on a level of one pixel, would be normalised to nothing.
+        self.norm = nn.GroupNorm(math.gcd(8, max(1, channels_out // 2)), channels_out)
 
     def forward(self, x: Tensor, scale_shift: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """``scale_shift`` are two of (B, C', 1, 1): x (1 + scale) + shift."""
@@ -83,9 +84,10 @@ class Attention(nn.Module):
     "Attention is all you need", https://arxiv.org/abs/1706.03762. Time grows with (H W)²: for the coarsest level.
     """  # fmt: skip
 
-    def __init__(self, channels: int, heads: int = 4, head_dim: int = 32) -> None:
+    def __init__(self, channels: int, heads: int = 4) -> None:
         super().__init__()
         self.heads = heads
+        self.head_dim = head_dim = max(8, channels // heads)
         self.norm = nn.GroupNorm(1, channels)
         self.queries_keys_values = nn.Conv2d(channels, 3 * heads * head_dim, 1, bias=False)
         self.out = nn.Conv2d(heads * head_dim, channels, 1)
@@ -94,9 +96,9 @@ class Attention(nn.Module):
         """Whole-picture attention."""
         height, width = x.shape[2:]
         packed = self.queries_keys_values(self.norm(x)).flatten(2)  # (B, 3 h d, H W)
-        q, k, v = packed.reshape(len(x), 3, self.heads, -1, height * width).transpose(-1, -2).unbind(1)
+        q, k, v = packed.reshape(len(x), 3, self.heads, self.head_dim, height * width).transpose(-1, -2).unbind(1)
         seen = F.scaled_dot_product_attention(q, k, v)  # (B, h, H W, d)
-        seen = seen.transpose(-1, -2).reshape(len(x), -1, height, width)  # (B, h d, H, W)
+        seen = seen.transpose(-1, -2).reshape(len(x), self.heads * self.head_dim, height, width)  # (B, h d, H, W)
         mixed: Tensor = x + self.out(seen)
         return mixed
 
@@ -112,9 +114,10 @@ class LinearAttention(nn.Module):
     Both softmaxes are taken in float32, and each sum is then an average: nothing overflows in half precision.
     """  # fmt: skip
 
-    def __init__(self, channels: int, heads: int = 4, head_dim: int = 32) -> None:
+    def __init__(self, channels: int, heads: int = 4) -> None:
         super().__init__()
         self.heads = heads
+        self.head_dim = head_dim = max(8, channels // heads)
         self.norm = nn.GroupNorm(1, channels)
         self.queries_keys_values = nn.Conv2d(channels, 3 * heads * head_dim, 1, bias=False)
         self.out = nn.Sequential(nn.Conv2d(heads * head_dim, channels, 1), nn.GroupNorm(1, channels))
@@ -123,11 +126,13 @@ class LinearAttention(nn.Module):
         """Linear attention."""
         height, width = x.shape[2:]
         packed = self.queries_keys_values(self.norm(x)).flatten(2)  # (B, 3 h d, H W)
-        q, k, v = packed.reshape(len(x), 3, self.heads, -1, height * width).unbind(1)  # (B, h, d, H W) each
+        q, k, v = packed.reshape(len(x), 3, self.heads, self.head_dim, height * width).unbind(1)  # (B, h, d, H W) each
         q = q.float().softmax(dim=-2).to(v.dtype)  # over the channels
         k = k.float().softmax(dim=-1).to(v.dtype)  # over the pixels
         summary = k @ v.transpose(-1, -2)  # (B, h, d, d): what the picture holds
-        seen = (summary.transpose(-1, -2) @ q).reshape(len(x), -1, height, width)  # (B, h d, H, W)
+        seen = (summary.transpose(-1, -2) @ q).reshape(
+            len(x), self.heads * self.head_dim, height, width
+        )  # (B, h d, H, W)
         mixed: Tensor = x + self.out(seen)
         return mixed
 
