@@ -18,6 +18,7 @@ each dataset.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -50,7 +51,7 @@ METRICS = ("mAP50", "mAP50_95")
 def photos_of(options: argparse.Namespace) -> tuple[str, Dataset, Dataset]:
     """The dataset's name, a few training photos that have animals, and all validation photos."""
     if options.data is None:
-        folder = options.work / f"pasture-{options.scene}"
+        folder = options.work / f"scenes-{options.scene}-{options.photos}-{options.validation}"
         if not folder.exists():
             config = PastureConfig(size=options.scene, seed=11)
             write_pasture(folder, train=4 * options.photos, val=options.validation, config=config)
@@ -145,6 +146,12 @@ def table(runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     return summary
 
 
+def digest(options: argparse.Namespace) -> str:
+    """A few letters that other settings would not have: nothing is taken for what it is not."""
+    fixed = {key: str(value) for key, value in vars(options).items() if key not in ("work", "seeds")}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:8]
+
+
 def main() -> None:
     """Make donors, train all arms, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -166,7 +173,7 @@ def main() -> None:
         options.photos, options.validation, options.scene, options.size = 24, 16, 128, 128
         options.epochs, options.crop, options.steps, options.number, options.seeds = 2, 16, 20, 20, 2
     name, training, validation = photos_of(options)
-    work = options.work / ("quick" if options.quick else f"{name}-{options.photos}")
+    work = options.work / f"{name}-{digest(options)}"
     work.mkdir(parents=True, exist_ok=True)
     donors = make_donors(name, training, work, options)
     print(f"{name}: {len(training)} training photos, {donors['crops']} crops, {donors['drawn']} animals drawn")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import builtins
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,14 +27,7 @@ def test_digits_are_scikit_learns_from_minus_one_to_one() -> None:
 
 
 def test_digits_without_scikit_learn_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def broken(name: str, *arguments: object, **options: object) -> object:
-        if name.startswith("sklearn"):
-            raise ImportError(name)
-        return real(name, *arguments, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(builtins, "__import__", broken)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)  # makes its import fail
     with pytest.raises(MissingExtraError, match="learn"):
         digits()
 

@@ -45,11 +45,11 @@ def default_settings(kind: Kind, size: int, *, photos: bool) -> Settings:
         return DiffusionConfig(device=device, snapshot_every=200)
     # Each further halving costs little time: nearly all of it goes into the first, large levels.
     return DiffusionConfig(
-        dim=32 if size <= 32 else 16,
+        dim=24 if size <= 32 else 16,
         dim_mults=(1, 2, 4) if size <= 32 else (1, 2, 4, 8),
         timesteps=400,
         steps=4000,
-        batch_size=32,
+        batch_size=16,
         flip=True,
         learning_rate=1e-3,
         ema_decay=0.998,
