@@ -21,6 +21,7 @@ from herder.cli.evaluate import evaluate_command
 from herder.cli.export import export_command
 from herder.cli.generate import generate_app
 from herder.cli.importing import import_command
+from herder.cli.learn import learn_command
 from herder.cli.train import train_command
 from herder.errors import HerderError
 
@@ -39,6 +40,7 @@ app.command("evaluate")(evaluate_command)
 app.command("detect")(detect_command)
 app.command("export")(export_command)
 app.command("import")(import_command)
+app.command("learn")(learn_command)
 
 
 def _version(value: bool) -> None:
