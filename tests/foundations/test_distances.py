@@ -18,6 +18,7 @@ CASES = {
     "pixels": (RNG.integers(0, 256, (40, 300)).astype(float), RNG.integers(0, 256, (90, 300)).astype(float)),
     "far from the origin": (RNG.standard_normal((40, 300)) + 1e4, RNG.standard_normal((90, 300)) + 1e4),
     "tight clusters": (CLUSTERS[:40] + 1e-3 * RNG.standard_normal((40, 300)), CLUSTERS[40:]),
+    "loose clusters": (CLUSTERS[:40] + 0.45 * RNG.standard_normal((40, 300)), CLUSTERS[40:]),
     "tighter clusters": (CLUSTERS[:40] + 1e-5 * RNG.standard_normal((40, 300)), CLUSTERS[40:]),
     "one outlier": (
         np.vstack([RNG.standard_normal((40, 300)), np.full((1, 300), 1e6)]),
@@ -35,6 +36,14 @@ CASES = {
 def test_right_to_six_digits(name: str) -> None:
     x, y = CASES[name]
     assert pairwise_distances(x, y) == pytest.approx(cdist(x.astype(float), y.astype(float)), rel=1e-6)
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.45, 0.6, 0.8])
+def test_many_rows_of_loose_clusters(spread: float) -> None:
+    rng = np.random.default_rng(1)
+    middles = rng.standard_normal((5, 256))
+    x, y = (middles[rng.integers(0, 5, n)] + spread * rng.standard_normal((n, 256)) for n in (300, 900))
+    assert np.abs(pairwise_distances(x, y) / cdist(x, y) - 1).max() < 1e-6
 
 
 def test_equal_rows_are_exactly_nought_apart() -> None:

@@ -3,10 +3,10 @@
     |x - y|^2 = |x|^2 + |y|^2 - 2 x.y
 
 The product does nearly all the work, and in float32 it takes half the time. What that costs in accuracy is known: the
-error of x.y is about 1e-7 |x| |y|, harmless where |x - y|^2 is of the size of |x|^2 + |y|^2 and ruinous where the two
+error of x.y is up to 5e-7 |x| |y|, harmless where |x - y|^2 is of the size of |x|^2 + |y|^2 and ruinous where the two
 cancel. So rows are first moved to a common centre, which makes them short and changes no distance; and pairs for which
-|x - y|^2 is still under a tenth of |x|^2 + |y|^2 are computed again from the rows themselves. Where these are many, as
-in data of tight clusters, the product is taken in float64.
+|x - y|^2 is still under half of |x|^2 + |y|^2 are computed again from the rows themselves. Where these are many, as in
+data of few dimensions or of clusters, the product is taken in float64, which leaves next to none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CACHE_VALUES = 2**20
 MOST_ROWS = 1024
 """Rows of a block, however short they are: a million distances at a time."""
 
-CLOSE_SHORT, CLOSE = 0.1, 1e-9
+CLOSE_SHORT, CLOSE = 0.5, 1e-9
 """|x - y|^2 / (|x|^2 + |y|^2) up to which a product in float32, or in float64, has lost too many digits."""
 
 SHORT_SUM = 128
@@ -55,10 +55,11 @@ def pairwise_distances(x: Array, y: Array) -> NDArray[np.float64]:
     centre = y[:: max(1, len(y) // 256)].mean(axis=0, dtype=np.float64)  # any point serves; this one is in the midst
     m, n = (min(MOST_ROWS, max(1, values // max(1, x.shape[1]))) for values in (BLOCK_VALUES, CACHE_VALUES))
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is found by its square
+        short = _mostly_far(_Rows(_sample(x), centre), _Rows(_sample(y), centre))
         for i in range(0, len(x), m):
             rows = _Rows(x[i : i + m], centre)
             for j in range(0, len(y), n):
-                _fill(out[i : i + m, j : j + n], rows, _Rows(y[j : j + n], centre))
+                _fill(out[i : i + m, j : j + n], rows, _Rows(y[j : j + n], centre), short=short)
     return out
 
 
@@ -97,14 +98,26 @@ def _squares(rows: NDArray[np.float32]) -> NDArray[np.float64]:
     return squares
 
 
-def _fill(out: NDArray[np.float64], x: _Rows, y: _Rows) -> None:
+def _sample(rows: Array) -> Array:
+    """About a hundred rows (n, D) from all over ``rows`` (N, D)."""
+    return rows[:: max(1, len(rows) // 100)]
+
+
+def _mostly_far(x: _Rows, y: _Rows) -> bool:
+    """Whether so few pairs of a sample are close that float32 is worth trying."""
+    out = np.zeros((len(x.rows), len(y.rows)))
+    close = _expand(out, x.values @ y.values.T, x.squares, y.squares, CLOSE_SHORT)
+    return len(close[0]) <= FEW * out.size
+
+
+def _fill(out: NDArray[np.float64], x: _Rows, y: _Rows, *, short: bool) -> None:
     """Write the distances between the rows of two blocks to ``out`` (m, n)."""
     largest = max(x.short_squares.max(), y.short_squares.max())
     # Outside this range float32 has no digits for the values, or none for their squares.
-    enough = bool(1e-30 < largest < 1e30)
-    if enough:
+    short = short and bool(1e-30 < largest < 1e30)
+    if short:
         close = _expand(out, x.short @ y.short.T, x.short_squares, y.short_squares, CLOSE_SHORT)
-    if not enough or len(close[0]) > FEW * out.size:
+    if not short or len(close[0]) > FEW * out.size:
         if not np.isfinite(max(x.squares.max(), y.squares.max())):
             raise ValueError("x or y: found NaN, infinity or a square above 1e308, wanted finite numbers")
         close = _expand(out, x.values @ y.values.T, x.squares, y.squares, CLOSE)
