@@ -121,7 +121,9 @@ def test_refuses_pictures_too_small_for_its_levels() -> None:
 def test_comes_back_from_its_file(model: DiffusionModel, tmp_path: Path) -> None:
     path = tmp_path / "new" / "model.safetensors"
     model.save(path)
+    state = torch.get_rng_state()
     again = load_diffusion(path)
+    assert torch.equal(state, torch.get_rng_state())
     assert again.spec == SPEC
     assert not again.network.training
     assert torch.equal(again.sample(2, [0, 2], steps=3, guidance=2), model.sample(2, [0, 2], steps=3, guidance=2))
@@ -148,7 +150,8 @@ def rewritten(path: Path, change: dict[str, Any]) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"version": 2}, "newer than this herder"), ({"version": "x"}, "cannot be read"), ({"spec": {}}, "missing facts"),
-     ({"spec": None}, "cannot be read"), ({"dim": 16}, "do not fit"), ({"dim": 7}, "cannot be read"),
+     ({"spec": None}, "cannot be read"), ({"dim": 16}, "do not fit"),
+     ({"dim": 60_000}, "do not fit"), ({"dim": 7}, "cannot be read"),
      ({"class_names": []}, "do not fit"), ({"height": 1, "dim_mults": [1, 2, 4]}, "cannot be read")],
 )  # fmt: skip
 def test_a_file_that_says_something_else_is_refused(

@@ -209,7 +209,9 @@ class GaussianDiffusion(nn.Module):
         self.model.eval()  # or conditions would be dropped at random, as in training
         try:
             for left in self.denoise(x, steps=steps, eta=eta, model_kwargs=model_kwargs, generator=generator):
-                seen = [*seen, left] if all_steps else [left]
+                if not all_steps:
+                    seen.clear()
+                seen.append(left)
         finally:
             self.model.train(training)
         return torch.stack(seen, dim=1) if all_steps else seen[-1]

@@ -49,7 +49,7 @@ class DiffusionConfig:
     does."""
     condition_dropout: float = 0.1
     """Share of pictures whose class is hidden in training, for guidance; only where pictures have labels."""
-    steps: int = 1200
+    steps: int = 1000
     """Training steps."""
     batch_size: int = 64
     """Pictures in each step, drawn with replacement."""

@@ -166,14 +166,18 @@ def load_diffusion(path: Path | str) -> DiffusionModel:
                 f"{path}: model version {version} is newer than this herder reads ({MODEL_VERSION})",
                 hint="upgrade herder",
             )
-        with torch.random.fork_rng(devices=[]):  # nobody's random numbers go into weights that are overwritten
+        with torch.device("meta"):  # shapes alone: what a file says of itself costs no memory before it is checked
             model = DiffusionModel.new(DiffusionSpec.from_dict(facts["spec"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"{path}: what it says about itself cannot be read ({error})", hint=damaged) from None
-    try:
-        model.network.load_state_dict(read_tensors(path))
-    except RuntimeError as error:
-        raise ModelFileError(f"{path}: its tensors do not fit its network ({error})", hint=damaged) from None
+    tensors, wanted = read_tensors(path), model.network.state_dict()
+    wrong = sorted(
+        tensors.keys() ^ wanted.keys()
+        | {name for name in tensors.keys() & wanted.keys() if tensors[name].shape != wanted[name].shape}
+    )
+    if wrong:
+        raise ModelFileError(f"{path}: {len(wrong)} tensors do not fit its network: {wrong[:3]}", hint=damaged)
+    model.network.to_empty(device="cpu").load_state_dict(tensors)
     return model
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,8 @@ def train_diffusion(
     and in the end the model are written there; with ``resume`` the run goes on from the checkpoint, from the start
     where there is none yet, and ends bit for bit as if it had never stopped (on a CPU with the same number of threads).
     Raises ValueError for wrong tensors, ConfigError for settings that contradict each other or those of the run to
-    resume, DataError for other pictures than it had, ResourceError when the disk is full.
+    resume, DataError for other pictures than it had, ResourceError when the disk is full, ConfigError when the loss
+    is no number any more.
     """
     names = _check(pictures, labels, class_names)
     if resume and out is None:
@@ -154,8 +156,14 @@ class _Run:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.average.update_parameters(self.network)
-        self.history.append(float(loss.detach()))
-        return self.history[-1]
+        found = float(loss.detach())
+        if not math.isfinite(found):
+            raise ConfigError(
+                f"learning_rate: the loss became {found} in step {step + 1}",
+                hint="halve the learning rate; with fp16, try bf16 or float32",
+            )
+        self.history.append(found)
+        return found
 
     def averaged_model(self) -> DiffusionModel:
         """A copy of the averaged weights, in eval mode."""
@@ -189,6 +197,9 @@ class _Run:
                 f"{path}: the pictures or their labels are not those that the run began with",
                 hint="give the same pictures, or start a new run in another folder",
             )
+        history, scaler = state.facts.get("history"), state.facts.get("scaler")
+        if not isinstance(history, list) or not isinstance(scaler, dict):
+            raise ModelFileError(f"{path}: holds no history of the run", hint="the file is damaged")
         restore_state(
             state,
             {"network": self.network, "average": self.average},
@@ -196,8 +207,8 @@ class _Run:
             self.generator,
         )
         if self.scaler.is_enabled():
-            self.scaler.load_state_dict(state.facts["scaler"])
-        self.history = [float(loss) for loss in state.facts["history"]]
+            self.scaler.load_state_dict(scaler)
+        self.history = [float(loss) for loss in history]
 
 
 def _spec(pictures: Tensor, names: tuple[str, ...], config: DiffusionConfig) -> DiffusionSpec:
