@@ -1,8 +1,10 @@
-"""Do drawn animals help a detector? Few training photos, with and without animals pasted into them.
+r"""Do drawn animals help a detector? Few training photos, with and without animals pasted into them.
 
-    python benchmarks/synthesize.py --work DIR [--quick] [--data ../shared/alpaca]
+    python benchmarks/synthesize.py --work DIR [--quick]
+    python benchmarks/synthesize.py --work DIR --data ../shared/alpaca --photos 30 --epochs 25 --size 320 --crop 32 \
+        --model yolox-nano --init yolox-nano.safetensors
 
-The same small detector is trained from scratch on the same few photos in four ways, with several seeds each:
+The same small detector is trained on the same few photos in four ways, with several seeds each:
 
     none        no animal is pasted
     photos      copy-paste from the other training photos
@@ -114,7 +116,7 @@ def train_arm(arm: str, seed: int, photos: Photos, work: Path, options: argparse
     if not done.exists():
         config = settings_of(arm, seed, work, options)
         begun = (folder / CONFIG).exists()
-        result = run_training(photos, "herder-n", options.init, config, folder, resume=begun)
+        result = run_training(photos, options.model, options.init, config, folder, resume=begun)
         if len(result.metrics) == 0 or not result.best.exists():
             raise SystemExit(f"{folder}: stopped; the same command goes on")
         facts = {name: result.metrics[name] for name in METRICS} | {"seconds": round(result.seconds, 1)}
@@ -166,6 +168,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000, help="training steps of the diffusion model")
     parser.add_argument("--number", type=int, default=300, help="animals to draw of each class")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--model", default="herder-n", help="family of the detector")
     parser.add_argument("--init", type=Path, help="starting weights of the detector; random ones without")
     parser.add_argument("--quick", action="store_true", help="does it run at all? writes no results")
     options = parser.parse_args()
@@ -186,7 +189,7 @@ def main() -> None:
     summary = table(runs)
     if options.quick:
         return
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items() if k not in ("work", "data")}
+    settings = {k: v.name if isinstance(v, Path) else v for k, v in vars(options).items() if k not in ("work", "data")}
     entry = {
         "photos": len(training),
         "validation": len(validation),
