@@ -6,6 +6,7 @@ Notation: N boxes of one photo.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
@@ -20,6 +21,18 @@ FlagArray = NDArray[np.int8]
 
 UNKNOWN = -1
 """A flag that nobody has looked at."""
+
+_NOT_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+"""Control characters, line ends, halves of characters: what XML or UTF-8 cannot hold, or a table would break at."""
+
+
+def one_line(text: str) -> str:
+    """The text of one line that every label format can hold, without blanks at its ends.
+
+    >>> one_line("A herd\\nin the snow ")
+    'A herd in the snow'
+    """
+    return _NOT_TEXT.sub(" ", text).strip()
 
 
 class Severity(Enum):
@@ -51,7 +64,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """Where a photo comes from and who took it, as its licence asks to be told; "" is not known."""
+    """Where a photo comes from and who took it, as its licence asks to be told: a line of text each, "" not known."""
 
     url: str = ""
     """The address of the photo itself."""
@@ -61,6 +74,10 @@ class PhotoSource:
     title: str = ""
     licence_url: str = ""
     """The address of the licence's text, where the licence is given by its name."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            object.__setattr__(self, f.name, one_line(getattr(self, f.name)))
 
     def __bool__(self) -> bool:
         """Whether anything is known."""
@@ -154,6 +171,8 @@ class ImageRecord:
         object.__setattr__(self, "classes", np.asarray(self.classes, np.int64).reshape(-1))
         ignore = np.asarray(self.ignore, np.bool_).reshape(-1)
         object.__setattr__(self, "ignore", ignore if len(ignore) else np.zeros(len(boxes), np.bool_))
+        object.__setattr__(self, "licence", one_line(self.licence))
+        object.__setattr__(self, "group", one_line(self.group))
         object.__setattr__(self, "flags", self.flags if len(self.flags) else BoxFlags.unknown(len(boxes)))
         if not len(boxes) == len(self.classes) == len(self.ignore) == len(self.flags):
             counts = f"{len(boxes)} boxes, {len(self.classes)} classes, {len(self.ignore)} marks to ignore"

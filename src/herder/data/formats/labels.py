@@ -6,13 +6,16 @@ Notation: N boxes of one photo; W, H sides of the upright photo in pixels.
 from __future__ import annotations
 
 import codecs
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from herder.data.formats.details import NO_DETAILS, NO_FLAGS, Details, FlagRow, box_flags
 from herder.data.records import ImageRecord, Problem, Severity
 from herder.errors import DataError
 
@@ -38,6 +41,7 @@ class Row:
     class_id: int
     box: tuple[float, float, float, float]
     ignore: bool = False
+    flags: FlagRow = NO_FLAGS
 
 
 def read_text(path: Path, limit: int) -> str:
@@ -67,6 +71,17 @@ def read_text(path: Path, limit: int) -> str:
     if "\0" in text:
         raise DataError(f"{path}: holds zero bytes and is no text file", hint="copy it again, or remove it")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def load_json(path: Path) -> Any:
+    """The content of a JSON file. Raises DataError naming the line when it is no JSON, or too large."""
+    text = read_text(path, JSON_BYTES)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: line {error.lineno}: is not JSON ({error.msg})", hint="export it again") from None
+    except (RecursionError, ValueError) as error:  # nested too deep, or a number of a million digits
+        raise DataError(f"{path}: is not usable JSON ({error})", hint="export it again") from None
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -104,8 +119,7 @@ def build_record(
     class_names: Sequence[str],
     *,
     lost: int = 0,
-    licence: str = "",
-    group: str = "",
+    details: Details = NO_DETAILS,
 ) -> tuple[ImageRecord | None, list[Problem]]:
     """Check each label and build the record of one photo of ``size`` (W, H).
 
@@ -113,7 +127,7 @@ def build_record(
     here. When labels were given and none is left the photo is set aside as well, and the record is None: as background
     it would teach that the animal in it is none.
     """
-    kept: dict[tuple[float | bool, ...], None] = {}
+    kept: dict[tuple[float | bool, ...], FlagRow] = {}
     problems: list[Problem] = []
     for row in rows:
         found, box = check_row(row, size, label, class_names)
@@ -124,7 +138,7 @@ def build_record(
         key = (*box, row.class_id, row.ignore)
         if key in kept:
             problems.append(Problem(label, "duplicate-box", f"{row.where}: the same box again", "remove the line"))
-        kept[key] = None
+        kept.setdefault(key, row.flags)
     if (rows or lost) and not kept:
         message = "none of its labels can be used, and as background it would mislead"
         problems.append(Problem(photo, "no-usable-box", message, f"repair {label.name}"))
@@ -132,7 +146,10 @@ def build_record(
     values = np.array([key[:4] for key in kept], np.float64).reshape(-1, 4)
     classes = np.array([key[4] for key in kept], np.int64)
     ignore = np.array([key[5] for key in kept], np.bool_)
-    return ImageRecord(photo, *size, values.astype(np.float32), classes, ignore, licence, group), problems
+    boxes, flags = values.astype(np.float32), box_flags(list(kept.values()))
+    return ImageRecord(
+        photo, *size, boxes, classes, ignore, details.licence, details.group, details.source, flags
+    ), problems
 
 
 def check_row(

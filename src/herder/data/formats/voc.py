@@ -8,32 +8,29 @@ apart by how the four numbers of a box are written:
 - numbers with a decimal point (``<xmin>47.0</xmin>``) are distances from the outer corner of the top left pixel, as
   herder's own. Written files use these, so that nothing is rounded.
 
-``difficult`` becomes ``ignore`` and back. Files with a document type or entities are refused: they can make a parser
-read other files of this machine or fill its memory.
+``difficult`` becomes ``ignore`` and back; flags of boxes, licence, group and source of a photo are kept. Files with a
+document type or entities are refused: they can make a parser read other files of this machine or fill its memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostring
 
-import defusedxml.ElementTree
-import numpy as np
-from defusedxml.common import DefusedXmlException
-
+from herder.data.formats.details import NO_DETAILS
 from herder.data.formats.labels import LABEL_BYTES, Row, as_problem, build_record, read_class_names, read_text
 from herder.data.formats.photos import list_files, list_photos, read_sizes, safe_name
 from herder.data.formats.splits import split_name
+from herder.data.formats.voc_xml import Annotation, read_annotation, to_xml
 from herder.data.records import Dataset, ImageRecord, Problem, Severity
 from herder.errors import DataError
 from herder.images import IMAGE_SUFFIXES
 
+__all__ = ["Layout", "find_layout", "read", "to_xml"]
+
 NAMES_FILE = "classes.txt"
 """Class names in order, beside ``Annotations``; without it the names that occur count, in alphabetical order."""
-
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True)
@@ -42,17 +39,6 @@ class Layout:
 
     root: Path
     splits: Mapping[str, tuple[Path, Path, frozenset[str] | None]]
-
-
-@dataclass
-class Annotation:
-    """One XML file, read but not yet checked: ``objects`` are (where, class name, box, ignore)."""
-
-    path: Path
-    file_name: str = ""
-    size: tuple[int, int] | None = None
-    objects: list[tuple[str, str, tuple[float, float, float, float], bool]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
 
 
 def find_layout(path: Path) -> Layout | None:
@@ -133,9 +119,9 @@ def _records(
         if annotation is None:
             message = f"no label file {photo.stem}.xml: kept as background"
             problems.append(Problem(photo, "no-label", message, severity=Severity.NOTE))
-            label, lost = photo, 0
+            label, lost, details = photo, 0, NO_DETAILS
         else:
-            label = annotation.path
+            label, details = annotation.path, annotation.details
             problems += annotation.problems
             if annotation.size not in (None, size):
                 stated = "{} x {}".format(*annotation.size) if annotation.size else ""
@@ -146,7 +132,7 @@ def _records(
             rows, unknown = _rows(annotation, class_names)
             problems += unknown
             lost = len(annotation.problems) + len(unknown)
-        record, found = build_record(photo, size, rows, label, class_names, lost=lost)
+        record, found = build_record(photo, size, rows, label, class_names, lost=lost, details=details)
         problems += found
         if record is not None:
             records.append(record)
@@ -161,7 +147,7 @@ def _class_names(layout: Layout) -> tuple[str, ...]:
     for folder in dict.fromkeys(folder for folder, _, _ in layout.splits.values()):
         for label in list_files(folder, (".xml",), recursive=False):
             try:
-                names |= {name for _, name, _, _ in read_annotation(label).objects}
+                names |= {item.name for item in read_annotation(label).objects}
             except DataError:
                 continue  # reported when its split is read
     if not names:
@@ -172,75 +158,13 @@ def _class_names(layout: Layout) -> tuple[str, ...]:
 def _rows(annotation: Annotation, class_names: Sequence[str]) -> tuple[list[Row], list[Problem]]:
     rows: list[Row] = []
     problems: list[Problem] = []
-    for where, name, box, ignore in annotation.objects:
-        if name in class_names:
-            rows.append(Row(where, class_names.index(name), box, ignore))
+    for item in annotation.objects:
+        if item.name in class_names:
+            rows.append(Row(item.where, class_names.index(item.name), item.box, item.ignore, item.flags))
         else:
-            message = f"{where}: class {name!r} is not in {NAMES_FILE}"
+            message = f"{item.where}: class {item.name!r} is not in {NAMES_FILE}"
             problems.append(Problem(annotation.path, "class-out-of-range", message, "add it there, or correct it"))
     return rows, problems
-
-
-def read_annotation(path: Path) -> Annotation:
-    """Read one XML file.
-
-    Raises DataError when it is no XML, declares a document type or entities, or is too large.
-    """
-    text = read_text(path, LABEL_BYTES)
-    try:
-        root = defusedxml.ElementTree.fromstring(_without_declaration(text), forbid_dtd=True)
-    except DefusedXmlException:
-        raise DataError(
-            f"{path}: declares a document type or entities, and is refused as unsafe",
-            hint="remove the <!DOCTYPE ...> part",
-        ) from None
-    except ParseError as error:
-        raise DataError(f"{path}: line {error.position[0]}: is not XML ({error})", hint="export it again") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not usable XML ({error})", hint="export it again") from None
-    annotation = Annotation(path, (root.findtext("filename") or "").strip(), _size(root))
-    for number, item in enumerate(root.iter("object"), 1):
-        where = f"object {number}"
-        name = (item.findtext("name") or "").strip()
-        try:
-            if not name:
-                raise ValueError("it has no name")
-            box = _box(item.find("bndbox"))
-        except ValueError as error:
-            hint = "an object has a name and a bndbox of xmin, ymin, xmax, ymax"
-            annotation.problems.append(Problem(path, "malformed-object", f"{where}: {error}", hint))
-            continue
-        annotation.objects.append((where, name, box, (item.findtext("difficult") or "0").strip() == "1"))
-    return annotation
-
-
-def _without_declaration(text: str) -> str:
-    """The XML without its first line's encoding: the text is decoded already, and a parser would doubt it."""
-    stripped = text.lstrip()
-    if stripped.startswith("<?xml") and "?>" in stripped:
-        head, _, body = stripped.partition("?>")
-        return "\n" * head.count("\n") + body
-    return stripped
-
-
-def _size(root: Element) -> tuple[int, int] | None:
-    try:
-        width, height = int(root.findtext("size/width") or 0), int(root.findtext("size/height") or 0)
-    except ValueError:
-        return None
-    return (width, height) if width > 0 and height > 0 else None  # some tools write 0 x 0
-
-
-def _box(item: Element | None) -> tuple[float, float, float, float]:
-    if item is None:
-        raise ValueError("it has no bndbox")
-    texts = [(item.findtext(corner) or "").strip() for corner in CORNERS]
-    try:
-        x1, y1, x2, y2 = map(float, texts)
-    except ValueError:
-        raise ValueError(f"bndbox {', '.join(texts)[:60]!r} is not four numbers") from None
-    whole = all(text.lstrip("+-").isdecimal() for text in texts)
-    return (x1 - 1, y1 - 1, x2, y2) if whole else (x1, y1, x2, y2)
 
 
 def _find_photo(annotation: Annotation, folder: Path) -> Path | None:
@@ -258,25 +182,3 @@ def _find_photo(annotation: Annotation, folder: Path) -> Path | None:
 def _beside(label: Path, folder: Path) -> Path | None:
     places = (folder / f"{label.stem}{s}" for suffix in sorted(IMAGE_SUFFIXES) for s in (suffix, suffix.upper()))
     return next((place for place in places if place.is_file()), None)
-
-
-def to_xml(record: ImageRecord, file_name: str, class_names: Sequence[str]) -> str:
-    """The XML file of a record."""
-    root = Element("annotation")
-    SubElement(root, "folder").text = "JPEGImages"
-    SubElement(root, "filename").text = file_name
-    SubElement(SubElement(root, "source"), "annotation").text = "herder"
-    size = SubElement(root, "size")
-    for tag, value in (("width", record.width), ("height", record.height), ("depth", 3)):
-        SubElement(size, tag).text = str(value)
-    SubElement(root, "segmented").text = "0"
-    for box, class_id, ignore in zip(record.boxes, record.classes.tolist(), record.ignore.tolist(), strict=True):
-        item = SubElement(root, "object")
-        SubElement(item, "name").text = class_names[class_id]
-        SubElement(item, "difficult").text = str(int(ignore))
-        corners = SubElement(item, "bndbox")
-        for corner, value in zip(CORNERS, box, strict=True):
-            # The shortest text that gives the same float32 again; always with the point that marks the convention.
-            SubElement(corners, corner).text = np.format_float_positional(value, unique=True, trim="0")
-    indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"

@@ -6,12 +6,14 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from herder.data.formats import coco, voc, yolo
+from herder.data.formats.side_file import SIDE_FILE, side_entry, side_text
 from herder.data.records import Dataset, ImageRecord
 from herder.errors import DataError
 from herder.files import writing
@@ -35,7 +37,7 @@ def write_splits(datasets: Sequence[Dataset], out: Path, format: Format, *, link
 
     Photos are copied as they are, or with ``link`` become hard links (the same file under a second name: it takes no
     space, and a change to one is a change to both). Photos whose names differ in their folder alone get a number.
-    YOLO cannot express ``ignore``; those boxes are left out there.
+    YOLO cannot express ``ignore``; those boxes stand in ``herder.json`` there, with all else that it cannot express.
 
     Raises DataError when ``out`` holds anything, the splits or classes do not fit together or a photo is gone, and
     ResourceError when the disk is full or may not be written; ``out`` is then as it was.
@@ -48,15 +50,21 @@ def write_splits(datasets: Sequence[Dataset], out: Path, format: Format, *, link
         )
     with staged(out) as stage:
         used: set[str] = set()
+        entries: dict[str, Mapping[str, Any]] = {}
         for dataset in datasets:
             named = [(_unused(record.path, used), record) for record in dataset]
             _WRITERS[format](stage, dataset, named)
             for name, record in named:
-                _place(record.path, stage / _PHOTOS[format] / _folder(format, dataset) / name, link)
+                place = PurePosixPath(_PHOTOS[format], _folder(format, dataset), name)
+                _place(record.path, stage / place, link)
+                if format is Format.YOLO and (entry := side_entry(record)):
+                    entries[str(place)] = entry
         class_names = names.pop()
         _text(stage / "classes.txt", "".join(f"{name}\n" for name in class_names))
         if format is Format.YOLO:
             _text(stage / "data.yaml", yolo.settings_text(class_names, [dataset.split for dataset in datasets]))
+        if entries:
+            _text(stage / SIDE_FILE, side_text(entries))
 
 
 @contextmanager
