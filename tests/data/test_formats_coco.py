@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from herder.data.formats import Format, available_splits, read_dataset, read_splits, write_dataset
-from herder.data.records import Severity
+from herder.data.records import BoxFlags, PhotoSource, Severity
 from herder.errors import DataError
 
 Maker = Callable[..., Path]
@@ -243,3 +244,57 @@ def test_a_written_file_means_the_same_to_pycocotools(folder: Callable[[Any], Pa
     assert [(names[a["category_id"]], a["bbox"], a["area"], a["iscrowd"]) for a in found] == [
         ("llama", [10, 20.5, 30, 20], 600, 0), ("alpaca", [0, 0, 64, 48], 3072, 1),
     ]  # fmt: skip
+
+
+def test_licences_sources_and_flags(folder: Callable[[Any], Path]) -> None:
+    """As published COCO has them, and the keys of herder besides."""
+    data = content()
+    data["licenses"] = [
+        {"id": 4, "name": "Attribution License", "url": "http://creativecommons.org/licenses/by/2.0/"},
+        {"id": 5, "url": "https://example.org/terms"},
+        {"name": "without an id"}, None, {"id": [1], "name": "x"},
+    ]  # fmt: skip
+    data["images"][0] |= {"coco_url": "http://images.cocodataset.org/a.jpg", "flickr_url": "http://farm1.example/a.jpg"}
+    data["images"][0] |= {"author": "Jo", "page": "https://example.org/a", "title": "A\nherd"}
+    data["images"][1] |= {"flickr_url": "http://farm1.example/b.jpg", "license": 5, "group": None, "author": 7}
+    data["annotations"][0] |= {"is_occluded": 1, "is_truncated": False, "is_group_of": "0", "is_inside": "perhaps"}
+    first, second = read_dataset(folder(data))
+    assert (first.licence, first.group) == ("Attribution License", "farm 1")
+    assert first.source == PhotoSource(
+        "http://images.cocodataset.org/a.jpg", "https://example.org/a", "Jo", "A herd",
+        "http://creativecommons.org/licenses/by/2.0/",
+    )  # fmt: skip
+    assert first.flags.table().tolist() == [[1, 0, 0, -1, -1], [-1] * 5]
+    assert (second.licence, second.group) == ("", "")
+    assert second.source == PhotoSource(
+        "http://farm1.example/b.jpg", author="7", licence_url="https://example.org/terms"
+    )
+
+
+@pytest.mark.parametrize("licences", [None, {}, "CC0", 7])
+def test_a_licence_table_without_sense(folder: Callable[[Any], Path], licences: Any) -> None:
+    data = content() | {"licenses": licences}
+    data["images"][1]["license"] = [4]
+    assert [record.licence for record in read_dataset(folder(data))] == ["", ""]
+
+
+def test_two_licences_of_one_name(folder: Callable[[Any], Path], tmp_path: Path) -> None:
+    """Version 2.0 and 4.0 of one licence: name and address together tell them apart."""
+    data = content()
+    data["licenses"] = [{"id": i, "name": "Attribution", "url": f"https://example.org/by/{i}.0"} for i in (2, 4)]
+    data["images"][1]["license"] = 2
+    write_dataset(read_dataset(folder(data)), tmp_path / "out", Format.COCO)
+    written = json.loads((tmp_path / "out/annotations/instances.json").read_text())
+    url = {item["id"]: item["url"] for item in written["licenses"]}
+    assert {i["file_name"]: url[i["license"]] for i in written["images"]} == {
+        "a.jpg": "https://example.org/by/4.0", "b.jpg": "https://example.org/by/2.0"
+    }  # fmt: skip
+
+
+def test_flags_are_written_where_they_are_known(folder: Callable[[Any], Path], tmp_path: Path) -> None:
+    dataset = read_dataset(folder(content()))
+    told = replace(dataset[0], flags=BoxFlags(group_of=[0, 1], occluded=[-1, 0]))
+    write_dataset(replace(dataset, records=(told,)), tmp_path / "out", Format.COCO)
+    written = json.loads((tmp_path / "out/annotations/instances.json").read_text())
+    found = [{key: value for key, value in a.items() if key.startswith("is_")} for a in written["annotations"]]
+    assert found == [{"is_group_of": 0}, {"is_group_of": 1, "is_occluded": 0}]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from herder.data.formats import available_splits, read_dataset
-from herder.data.records import Severity
+from herder.data.records import PhotoSource, Severity
 from herder.errors import DataError
 
 Maker = Callable[..., Path]
@@ -185,6 +185,23 @@ def test_labels_beside_photos_and_in_split_folders(tmp_path: Path, make_photo: M
         (tmp_path / place / "a.xml").write_text(xml(GOOD))
     assert len(read_dataset(tmp_path / "flat")[0]) == 1
     assert available_splits(tmp_path / "parts") == ("train",)
+
+
+VOC_2007 = """<annotation><folder>VOC2007</folder><filename>a.jpg</filename>
+<source><database>The VOC2007 Database</database><annotation>PASCAL VOC2007</annotation><image>flickr</image>
+<flickrid>341012865</flickrid></source><owner><flickrid>Fried Camels</flickrid><name>{}</name></owner>
+<size><width>64</width><height>48</height><depth>3</depth></size><segmented>0</segmented>
+<object><name>alpaca</name><pose>Left</pose><truncated>1</truncated><difficult>0</difficult>
+<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>64</xmax><ymax>48</ymax></bndbox></object></annotation>"""
+
+
+@pytest.mark.parametrize(("owner", "author"), [("Jinky the Fruit Bat", "Jinky the Fruit Bat"), ("?", ""), ("", "")])
+def test_published_voc_names_owner_and_truncation(folder: Callable[..., Path], owner: str, author: str) -> None:
+    record = read_dataset(folder(a=VOC_2007.format(owner)))[0]
+    assert record.source == PhotoSource(author=author)
+    assert (record.licence, record.group) == ("", "")
+    assert record.flags.table().tolist() == [[-1, 1, -1, -1, -1]]
+    assert not record.ignore.any()
 
 
 def test_nothing_of_use(folder: Callable[..., Path]) -> None:
