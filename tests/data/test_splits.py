@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herder.data.records import Dataset, ImageRecord, Problem
-from herder.data.splits import split_dataset
+from herder.data.splits import joined_groups, split_dataset
 from herder.errors import ConfigError, DataError
 
 SHARES = {"train": 0.7, "val": 0.2, "test": 0.1}
@@ -31,7 +32,7 @@ def names(dataset: Dataset) -> list[str]:
     st.integers(0, 1000),
     st.randoms(use_true_random=False),
 )
-def test_partition_groups_and_order(photos: list[tuple[list[int], int]], seed: int, random: object) -> None:
+def test_partition_groups_and_order(photos: list[tuple[list[int], int]], seed: int, random: Random) -> None:
     records = [photo(f"{i}.jpg", classes, f"farm {g}" if g else "") for i, (classes, g) in enumerate(photos)]
     parts = split_dataset(Dataset(tuple(records), tuple("abcd"), split="all"), SHARES, seed)
     assert list(parts) == list(SHARES)
@@ -41,7 +42,7 @@ def test_partition_groups_and_order(photos: list[tuple[list[int], int]], seed: i
     homes = {(record.group, name) for name, part in parts.items() for record in part if record.group}
     assert len(homes) == len({group for group, _ in homes})  # a group lives in one part
     shuffled = records.copy()
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     again = split_dataset(Dataset(tuple(shuffled), tuple("abcd")), SHARES, seed)
     assert {n: set(names(p)) for n, p in again.items()} == {n: set(names(p)) for n, p in parts.items()}
     order = {record.path.name: i for i, record in enumerate(records)}
@@ -81,6 +82,57 @@ def test_as_many_photos_as_parts() -> None:
     assert (
         sorted(len(part) for part in split_dataset(dataset, {"a": 0.98, "b": 0.01, "c": 0.01}, 0).values()) == [1] * 3
     )
+
+
+def test_how_many_boxes_a_photo_has_is_shared_out_too() -> None:
+    """100 photos of a single animal and 20 of a herd of 12, all of one class."""
+    records = [photo(f"one{i}.jpg", [0]) for i in range(100)] + [photo(f"herd{i}.jpg", [0] * 12) for i in range(20)]
+    for seed in range(5):
+        parts = split_dataset(Dataset(tuple(records), ("a",)), SHARES, seed)
+        assert [sum(n.startswith("herd") for n in names(part)) for part in parts.values()] == [14, 4, 2]
+        assert [len(part) for part in parts.values()] == [84, 24, 12]
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 35), max_size=4), max_size=8),
+    st.lists(st.integers(0, 9), min_size=30, max_size=30).map(lambda farms: farms + [9] * 10),
+    st.integers(0, 5),
+    st.randoms(use_true_random=False),
+)
+def test_near_duplicates_and_groups_that_touch_stay_together(
+    near: list[list[int]], farms: list[int], seed: int, random: Random
+) -> None:
+    records = [photo(f"{i}.jpg", [i % 3], f"farm {g}" if g < 4 else "") for i, g in enumerate(farms)]
+    # An independent way to the same groups: whoever can be reached over 39 links at most.
+    links = np.eye(40)
+    for group in [*near, *([i for i, g in enumerate(farms) if g == farm] for farm in range(4))]:
+        links[np.ix_(group, group)] = 1
+    reached = np.eye(40)
+    for _ in range(39):
+        reached = np.minimum(reached @ links, 1)
+    dataset = Dataset(tuple(records), tuple("abc"))
+    found = joined_groups(dataset, near)
+    assert {frozenset(group) for group in found} == {frozenset(np.flatnonzero(row).tolist()) for row in reached}
+    parts = split_dataset(dataset, {"train": 0.6, "val": 0.4}, seed, groups=near)
+    home = {n: name for name, part in parts.items() for n in names(part)}
+    for group in found:
+        assert len({home[f"{i}.jpg"] for i in group}) == 1
+    order = list(range(40))
+    random.shuffle(order)
+    shuffled = Dataset(tuple(records[i] for i in order), tuple("abc"))
+    moved = [[order.index(i) for i in group] for group in near]
+    random.shuffle(moved)
+    again = split_dataset(shuffled, {"train": 0.6, "val": 0.4}, seed, groups=moved)
+    assert {n: name for name, part in again.items() for n in names(part)} == home
+
+
+def test_a_chain_of_near_duplicates_is_one_group() -> None:
+    dataset = Dataset(tuple(photo(f"{i}.jpg", [0]) for i in range(6)), ("a",))
+    assert joined_groups(dataset, [[0, 1], [4, 5], [1, 4], [2], []]) == [[0, 1, 4, 5], [2], [3]]
+    assert joined_groups(Dataset((), ("a",))) == []
+    for wrong in (6, -1):
+        with pytest.raises(ValueError, match=f"no photo {wrong}, there are 6"):
+            joined_groups(dataset, [[0, wrong]])
 
 
 def test_findings_go_with_the_first_part() -> None:
