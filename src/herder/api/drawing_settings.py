@@ -73,8 +73,12 @@ def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     for name in changes:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            raise ConfigError(f"{name}: no such setting", hint=f"did you mean {(near or known)[0]}?")
+            raise ConfigError(f"{name}: no such setting", hint=_one_of(near, known))
     return dataclasses.replace(settings, **changes)
+
+
+def _one_of(near: Sequence[str], known: Sequence[str]) -> str:
+    return f"did you mean {near[0]}?" if near else f"the settings are {', '.join(known)}"
 
 
 def parse_changes(kind: Kind, texts: Sequence[str]) -> dict[str, Any]:
