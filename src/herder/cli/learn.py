@@ -13,7 +13,7 @@ from rich.table import Table
 
 from herder.files import writing
 from herder.lessons.course import LESSONS, find_lesson
-from herder.lessons.lesson import Lesson, LessonSettings, NumberTable, number_text, write_result
+from herder.lessons.lesson import Lesson, LessonSettings, NumberTable, column_texts, write_result
 
 
 def learn_command(
@@ -73,9 +73,11 @@ def _run(console: Console, lesson: Lesson, settings: LessonSettings, out: Path) 
 
 def _table(numbers: NumberTable) -> Table:
     table = Table(title=escape(numbers.title), title_justify="left", title_style="italic")
-    for i, heading in enumerate(numbers.columns):
-        words = all(isinstance(row[i], str) for row in numbers.rows)
+    texts = []
+    for heading, *cells in zip(numbers.columns, *numbers.rows, strict=True):
+        words = all(isinstance(cell, str) for cell in cells)
         table.add_column(escape(heading), justify="left" if words else "right")
-    for row in numbers.rows:
-        table.add_row(*(escape(number_text(cell)) for cell in row))
+        texts.append([escape(text) for text in column_texts(cells)])
+    for row in zip(*texts, strict=True):
+        table.add_row(*row)
     return table

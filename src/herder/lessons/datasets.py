@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from herder.errors import DataError, MissingExtraError
+from herder.foundations.cifar import CLASSES, load_CIFAR10
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -27,8 +28,6 @@ DIGIT_VALIDATION, DIGIT_TEST = 240, 360
 
 CIFAR_TRAINING, CIFAR_VALIDATION, CIFAR_TEST = 5_000, 1_000, 1_000
 """Pictures taken of the 60,000: what a laptop learns from in two minutes."""
-
-CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 TEST_SEED = 231
 """Draws the test pictures, whatever the lesson's seed."""
@@ -121,25 +120,22 @@ def _digits(seed: int) -> CourseData:
 
 
 def _cifar(folder: Path, seed: int) -> CourseData:
-    from herder.foundations.cifar import load_CIFAR10
-
-    hint = "give the folder cifar-10-batches-py, unpacked from cifar-10-python.tar.gz (cs.toronto.edu/~kriz/cifar.html)"
-    try:
-        X, y, X_test, y_test = load_CIFAR10(str(folder))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: not CIFAR-10 in python batches: {error}", hint=hint) from error
+    X, y, X_test, y_test = load_CIFAR10(folder, dtype=np.uint8)  # (50000, 32, 32, 3), (50000,), ...
     rest = np.random.default_rng(seed).permutation(len(X))
     # A folder with fewer pictures than the published one still leaves most of them to train on.
     validation = rest[: min(CIFAR_VALIDATION, len(X) // 5)]
     training = rest[len(validation) :][:CIFAR_TRAINING]
     test = np.random.default_rng(TEST_SEED).permutation(len(X_test))[:CIFAR_TEST]
     if not (len(validation) and len(training) and len(test)):
-        raise DataError(f"{folder}: {len(X)} training and {len(X_test)} test pictures are too few", hint=hint)
+        raise DataError(
+            f"{folder}: {len(X)} training and {len(X_test)} test pictures are too few",
+            hint="unpack cifar-10-python.tar.gz again",
+        )
     parts = [
         (np.asarray(pictures[chosen], np.float64).transpose(0, 3, 1, 2) / 255, np.asarray(labels[chosen], np.int64))
         for pictures, labels, chosen in ((X, y, training), (X, y, validation), (X_test, y_test, test))
     ]  # each (N, 3, 32, 32)
-    return _centred("CIFAR-10", CIFAR_CLASSES, parts)
+    return _centred("CIFAR-10", CLASSES, parts)
 
 
 def _centred(name: str, class_names: tuple[str, ...], parts: list[tuple[Floats, Labels]]) -> CourseData:

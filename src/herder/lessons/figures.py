@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from herder.errors import MissingExtraError
 from herder.evaluation.plots import COLOURS, FAINT, INK
 
-__all__ = ["COLOURS", "FAINT", "INK", "draw_figure", "frame", "heat", "show", "smooth", "tiles"]
+__all__ = ["COLOURS", "FAINT", "INK", "SOFT", "draw_figure", "frame", "heat", "logarithmic", "show", "smooth", "tiles"]
 
 SOFT = "#5b6770"
 """Ink of what is said beside the numbers."""
+
+FRAME = 0.8
+"""Grey of the line around a picture that may be white itself."""
 
 Pixels = NDArray[Any]
 
@@ -68,6 +71,18 @@ def frame(axes: Any, x: str, y: str, title: str = "") -> None:
     axes.tick_params(labelsize=8, colors=INK)
 
 
+def logarithmic(axis: Any, values: Pixels) -> None:
+    """Make an axis (``axes.xaxis`` or ``axes.yaxis``) logarithmic, with plain numbers, as fits ``values``."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    known = values[np.isfinite(values) & (values > 0)]
+    decades = math.log10(float(known.max() / known.min())) if known.size else 0.0
+    axis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if decades < 2.2 else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
 def show(axes: Any, picture: Pixels, title: str = "", *, span: float | None = None) -> None:
     """Show a picture (H, W, 3) of 0 to 1, or signed numbers (H, W) in blue (below 0) and red up to ``span``."""
     if picture.ndim == 2:
@@ -101,19 +116,18 @@ def tiles(pictures: Pixels, columns: int, *, signed: bool = False, gap: int = 1)
     """Pictures (N, C, H, W) side by side on white, row by row: (rows * (H + gap) - gap, ..., 3), values 0 to 1.
 
     Grey pictures (C = 1) become three equal channels. ``signed`` scales each picture by its own largest magnitude, so
-    that 0 is the middle; a single channel is then drawn in blue (below 0) and red, three channels as colours around
-    grey.
+    that 0 is the middle, and draws it four times as large in a thin frame: a single channel in blue (below 0) and red,
+    three channels as colours around grey.
 
     >>> tiles(np.zeros((5, 1, 8, 8)), columns=3).shape
     (17, 26, 3)
     """
-    count, channels, height, width = pictures.shape
     if signed:
-        largest = np.abs(pictures).max(axis=(1, 2, 3), keepdims=True)
-        pictures = pictures / np.where(largest > 0, largest, 1)
-        pictures = _blue_to_red(pictures[:, 0]) if channels == 1 else (pictures + 1) / 2
-    elif channels == 1:
+        pictures = np.pad(_signed_colours(pictures).repeat(4, 2).repeat(4, 3), ((0, 0), (0, 0), (1, 1), (1, 1)))
+        pictures[:, :, [0, -1]] = pictures[:, :, :, [0, -1]] = FRAME
+    elif pictures.shape[1] == 1:
         pictures = np.repeat(pictures, 3, axis=1)
+    count, _, height, width = pictures.shape
     columns = min(columns, count)
     down = math.ceil(count / columns)
     sheet = np.ones((down * (height + gap) - gap, columns * (width + gap) - gap, 3))
@@ -136,8 +150,12 @@ def smooth(values: list[float] | NDArray[np.float64], window: int) -> NDArray[np
     return means
 
 
-def _blue_to_red(values: Pixels) -> Pixels:
-    """Numbers (N, H, W) from -1 to 1 as colours (N, 3, H, W): blue, white at 0, vermilion."""
+def _signed_colours(pictures: Pixels) -> Pixels:
+    """Signed pictures (N, 1 or 3, H, W) as colours (N, 3, H, W): blue, white at 0 and vermilion, or around grey."""
+    largest = np.abs(pictures).max(axis=(1, 2, 3), keepdims=True)
+    values: Pixels = pictures / np.where(largest > 0, largest, 1)  # -1 to 1
+    if pictures.shape[1] == 3:
+        return (values + 1) / 2
     blue, red = (np.array([int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)]) for c in (COLOURS[0], COLOURS[1]))
-    end = np.where(values[:, None] < 0, blue[None, :, None, None], red[None, :, None, None])  # (N, 3, H, W)
-    return 1 - np.abs(values[:, None]) * (1 - end)
+    end = np.where(values < 0, blue[None, :, None, None], red[None, :, None, None])  # (N, 3, H, W)
+    return 1 - np.abs(values) * (1 - end)

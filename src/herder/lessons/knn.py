@@ -15,13 +15,16 @@ import numpy as np
 
 from herder.foundations.nearest_neighbors import KNearestNeighbor, best_k, cross_validate_k
 from herder.lessons.datasets import CourseData, Floats, Labels, as_rows
-from herder.lessons.figures import COLOURS, INK, SOFT, draw_figure, frame, show, tiles
+from herder.lessons.figures import COLOURS, INK, SOFT, draw_figure, frame, logarithmic, show, tiles
 from herder.lessons.lesson import LessonResult, LessonSettings, NumberTable
 
 CHOICES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100)
 """Values of k that are tried."""
 
 FOLDS = 5
+
+ROWS = 10
+"""Test pictures in the figure, half of them mistakes where there are so many."""
 
 TIMED_PAIRS = 500_000
 """Pairs of pictures whose distances are timed: two loops take a few seconds for them."""
@@ -54,11 +57,11 @@ def run(settings: LessonSettings) -> LessonResult:
         "Chosen once, tested once", ("k", "test pictures", "test accuracy"), ((best, len(predicted), accuracy),)
     )
     sentences = (
-        f"Cross-validation chooses k = {best}: {scores[best].mean():.1%} of the held-out pictures are right. Each dot is "
-        "one fold: the bars show how much luck there is in a single split.",
+        f"Cross-validation chooses k = {best}: {scores[best].mean():.1%} of the held-out pictures are right. Each dot "
+        "is one fold: the bars show how much luck there is in a single split.",
         f"On {len(predicted)} test pictures that chose nothing, k = {best} is right for {accuracy:.1%}.",
-        f"The three ways to compute the distances agree. Without loops it is {seconds[0] / seconds[2]:,.0f} times faster "
-        "than with two, since one matrix product does the work.",
+        f"The three ways to compute the distances agree. Without loops it is {seconds[0] / seconds[2]:,.0f} times "
+        "faster than with two, since one matrix product does the work.",
     )
     return LessonResult(
         sentences, (cv, tested, timing), {"knn": _draw(data, scores, best, timing, distances, predicted)}
@@ -119,9 +122,8 @@ def _draw_scores(axes: Any, scores: dict[int, Floats], best: int) -> None:
     )
     at = float(scores[best].mean())
     axes.plot([best], [at], "o", color=COLOURS[1], markersize=9, zorder=5)
-    axes.annotate(
-        f"k = {best}: {at:.3f}", (best, at), (14, 10), textcoords="offset points", color=COLOURS[1], fontweight="bold"
-    )
+    text = f"best: k = {best}, {at:.1%} right"
+    axes.text(0.04, 0.06, text, transform=axes.transAxes, color=COLOURS[1], fontweight="bold")
     axes.set_xscale("log")
     shown = [k for k in (1, 2, 3, 5, 10, 20, 50, 100) if k in scores]
     axes.set_xticks(shown, [str(k) for k in shown])
@@ -132,20 +134,20 @@ def _draw_scores(axes: Any, scores: dict[int, Floats], best: int) -> None:
 def _draw_times(axes: Any, timing: NumberTable) -> None:
     names, seconds = [str(row[0]) for row in timing.rows], [float(row[1]) for row in timing.rows]
     axes.barh(names, seconds, color=[COLOURS[6], COLOURS[5], COLOURS[0]], height=0.6)
-    axes.set_xscale("log")
-    axes.set_xlim(min(seconds) / 3, max(seconds) * 12)
+    axes.set_xlim(min(seconds) / 3, max(seconds) * 8)
     for i, took in enumerate(seconds):
         text = f" {took:.2f} s" if took >= 0.1 else f" {1000 * took:.1f} ms"
         axes.text(took, i, text, va="center", fontsize=8)
     axes.invert_yaxis()
+    logarithmic(axes.xaxis, np.array([min(seconds) / 10, max(seconds)]))
     frame(axes, "seconds (logarithmic)", "", "The same distances, three times")
     axes.grid(visible=False, axis="y")
 
 
 def _draw_neighbours(axes: Any, data: CourseData, distances: Floats, predicted: Labels, count: int = 7) -> None:
     """Test pictures, the mistakes first, beside their nearest training pictures."""
-    wrong = np.flatnonzero(predicted != data.y_test)[:4]
-    right = np.flatnonzero(predicted == data.y_test)[: 8 - len(wrong)]
+    wrong = np.flatnonzero(predicted != data.y_test)[: ROWS // 2]
+    right = np.flatnonzero(predicted == data.y_test)[: ROWS - len(wrong)]
     chosen = np.concatenate([wrong, right])
     rows = []
     for i in chosen:
@@ -153,12 +155,10 @@ def _draw_neighbours(axes: Any, data: CourseData, distances: Floats, predicted: 
         rows.append(np.concatenate([data.X_test[i : i + 1], data.X_train[nearest]]) + data.mean)  # (1 + count, C, H, W)
     sheet = tiles(np.concatenate(rows), columns=1 + count)
     show(axes, sheet, "Test pictures (left) and their nearest neighbours")
-    _, height, width = data.shape
-    axes.axvline(width, color=INK, linewidth=2)
+    axes.axvline(data.shape[2], color=INK, linewidth=2)
     for row, i in enumerate(chosen):
         name, truth = data.class_names[int(predicted[i])], data.class_names[int(data.y_test[i])]
         good = predicted[i] == data.y_test[i]
-        text = f"{name}" if good else f"{name}, is {truth}"
-        axes.text(
-            -1, row * (height + 1) + height / 2, text, ha="right", va="center", color=SOFT if good else COLOURS[1]
-        )
+        text = name if good else f"{name}, is {truth}"
+        at, colour = 1 - (row + 0.5) / len(chosen), SOFT if good else COLOURS[1]
+        axes.text(-0.015, at, text, transform=axes.transAxes, ha="right", va="center", color=colour)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -93,17 +93,29 @@ def write_result(lesson: Lesson, result: LessonResult, settings: LessonSettings,
     return paths
 
 
-def number_text(cell: Cell) -> str:
-    """A cell as people read it.
+def column_texts(cells: Sequence[Cell]) -> list[str]:
+    """A column of a table as people read it, its numbers with equally many decimals.
 
-    >>> [number_text(cell) for cell in ("k", 1200, 0.98766, 0.00001234, 152.345, math.inf)]
-    ['k', '1,200', '0.988', '1.23e-05', '152', 'inf']
+    >>> column_texts([0.98766, 0.9]), column_texts([0.001, 0.1, 1.0]), column_texts([1200, 3]), column_texts(["k"])
+    (['0.988', '0.900'], ['0.001', '0.1', '1'], ['1,200', '3'], ['k'])
+    >>> column_texts([152.345, 0.00001234, math.inf])
+    ['152', '1.23e-05', 'inf']
     """
+    numbers = [cell for cell in cells if isinstance(cell, float)]
+    chosen = all(number == float(f"{number:.1g}") for number in numbers)  # settings, such as 0.1, not measurements
+    even = all(number == 0 or 0.001 <= abs(number) < 100 for number in numbers)
+    return [_cell_text(cell, "g" if chosen else ".3f" if even else ".3g") for cell in cells]
+
+
+def number_text(cell: Cell) -> str:
+    """One cell as people read it."""
+    return column_texts([cell])[0]
+
+
+def _cell_text(cell: Cell, kind: str) -> str:
     if isinstance(cell, str):
         return cell
-    if isinstance(cell, int):
-        return f"{cell:,}"
-    return f"{cell:.3f}" if 0.01 <= abs(cell) < 100 else f"{cell:.3g}"
+    return f"{cell:,}" if isinstance(cell, int) else f"{cell:{kind}}"
 
 
 def _as_json(lesson: Lesson, result: LessonResult, settings: LessonSettings) -> dict[str, Any]:

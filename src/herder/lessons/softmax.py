@@ -17,7 +17,7 @@ import numpy as np
 
 from herder.foundations.linear_classifiers import LinearClassifier, LinearSVM, Softmax
 from herder.lessons.datasets import CourseData, Floats, as_rows, with_bias
-from herder.lessons.figures import COLOURS, SOFT, draw_figure, frame, heat, show, smooth, tiles
+from herder.lessons.figures import COLOURS, SOFT, draw_figure, frame, heat, logarithmic, show, smooth, tiles
 from herder.lessons.lesson import LessonResult, LessonSettings, NumberTable
 
 RATES = (0.001, 0.01, 0.1, 1.0)
@@ -113,7 +113,7 @@ def _draw(data: CourseData, best: dict[str, Trained], grids: dict[str, Floats]) 
             curves.plot(
                 steps, smooth(trained.losses, 40), color=colour, label=f"{name}, learning rate {trained.rate:g}"
             )
-        curves.set_yscale("log")
+        logarithmic(curves.yaxis, np.concatenate([trained.losses for trained in best.values()]))
         frame(curves, "step", "loss of a batch (logarithmic)", "Loss while learning")
         curves.legend(loc="upper right")
         for axes, (name, values) in zip(grid_axes, grids.items(), strict=True):
@@ -122,11 +122,13 @@ def _draw(data: CourseData, best: dict[str, Trained], grids: dict[str, Floats]) 
             axes.set_ylabel("learning rate")
         for axes, (name, trained) in zip(bottom.subplots(2, 1), best.items(), strict=True):
             templates = trained.classifier.W[:-1].T.reshape(-1, *data.shape)  # (C, channels, H, W), without the bias
-            show(axes, tiles(templates, columns=len(templates), signed=True), f"Templates of the {name}, one a class")
-            _, _, width = data.shape
+            show(
+                axes,
+                tiles(templates, columns=len(templates), signed=True, gap=3),
+                f"Templates of the {name}, one a class",
+            )
             for i, label in enumerate(data.class_names):
-                axes.text(
-                    i * (width + 1) + width / 2 - 0.5, data.shape[1] + 0.2, label, ha="center", va="top", color=SOFT
-                )
+                at = (i + 0.5) / len(templates)
+                axes.text(at, -0.04, label, transform=axes.transAxes, ha="center", va="top", color=SOFT)
 
     return draw_figure(draw, (11, 6.2))

@@ -17,7 +17,7 @@ import numpy as np
 
 from herder.foundations.two_layer_net import TwoLayerNet
 from herder.lessons.datasets import CourseData, Floats, as_rows
-from herder.lessons.figures import COLOURS, INK, draw_figure, frame, show, smooth, tiles
+from herder.lessons.figures import COLOURS, INK, draw_figure, frame, logarithmic, show, smooth, tiles
 from herder.lessons.lesson import LessonResult, LessonSettings, NumberTable
 
 HIDDEN = (2, 5, 20, 100)
@@ -28,7 +28,7 @@ BATCH = 100
 RATE, DECAY, STRENGTH, SPREAD = 0.5, 0.97, 1e-3, 0.05
 """Learning rate, its factor after each epoch, regularisation, standard deviation of the first weights."""
 
-FILTERS = 40
+FILTERS = 36
 """Filters in the figure."""
 
 
@@ -113,7 +113,7 @@ def _draw(data: CourseData, trained: dict[int, Trained], best: int) -> bytes:
     filters = each.network.params["W1"].T[units].reshape(-1, *data.shape)  # (FILTERS, C, H, W)
 
     def draw(figure: Any) -> None:
-        loss, accuracy, pictures = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
+        loss, accuracy, pictures = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
         for (hidden, one), colour in zip(trained.items(), COLOURS, strict=False):
             epochs = np.arange(1, len(one.losses) + 1) / max(len(data.X_train) // BATCH, 1)
             loss.plot(epochs, smooth(one.losses, 20), color=colour, label=f"{hidden} hidden units")
@@ -125,12 +125,12 @@ def _draw(data: CourseData, trained: dict[int, Trained], best: int) -> bytes:
             linestyle=":",
             label=f"{best}, training batches",
         )
-        loss.set_yscale("log")
+        logarithmic(loss.yaxis, np.concatenate([one.losses for one in trained.values()]))
         frame(loss, "epoch", "loss, mean of 20 steps (logarithmic)", "Loss")
         loss.legend()
         frame(accuracy, "epoch", "accuracy", "Accuracy on the validation pictures")
         accuracy.set_ylim(0, 1.02)
-        accuracy.legend(loc="lower right")
-        show(pictures, tiles(filters, columns=8, signed=True), f"Filters of {len(filters)} hidden units")
+        accuracy.legend(loc="lower right", title="hidden units", title_fontsize=8)
+        show(pictures, tiles(filters, columns=6, signed=True, gap=2), f"Filters of {len(filters)} hidden units")
 
     return draw_figure(draw, (11, 3.9))
