@@ -126,6 +126,7 @@ class GanConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
                 raise ConfigError(f"{name}: found {value!r}, wanted {least:g} to {most:g}")
+            object.__setattr__(self, name, float(value))
         if not isinstance(self.flip, bool):
             raise ConfigError(f"flip: found {self.flip!r}, wanted true or false")
         if not isinstance(self.device, str):

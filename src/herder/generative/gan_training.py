@@ -7,11 +7,12 @@ what is drawn with and saved, history, sample grids and checkpoints.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -181,9 +182,7 @@ class _Run:
 
     def drawer(self) -> Generator:
         """A copy of the averaged generator, in eval mode."""
-        copy = Generator(self.generator.architecture).to(self.device)
-        copy.load_state_dict(self.average.module.state_dict())
-        return copy.eval()
+        return cast(Generator, copy.deepcopy(self.average.module)).eval()
 
     def draw_grid(self, step: int) -> Tensor:
         """Samples (64, C, S, S) from the same noise every time, kept in ``grids``."""
