@@ -93,18 +93,9 @@ def test_convert_says_what_it_left_out(run: Runner, yolo_folder: Maker, tmp_path
     label = tmp_path / "out/Annotations/photo0.xml"
     label.write_text(label.read_text().replace("<difficult>0", "<difficult>1"))
     result = run("convert", tmp_path / "out", "--to", "yolo", "--out", tmp_path / "again")
-    assert "1 boxes to be ignored were left out" in result.stderr
-
-
-def test_split(run: Runner, yolo_folder: Maker, tmp_path: Path) -> None:
-    root = yolo_folder([WHOLE] * 10)
-    for out in ("one", "two"):
-        result = run("split", root, "--val", 0.2, "--test", 0.1, "--seed", 5, "--out", tmp_path / out)
-        assert result.exit_code == 0, result.output
-    assert tree(tmp_path / "one") == tree(tmp_path / "two")
-    assert [len(read_dataset(tmp_path / "one", split=s)) for s in ("train", "val", "test")] == [7, 2, 1]
-    result = run("split", root, "--val", 0.7, "--test", 0.3, "--out", tmp_path / "three")
-    assert isinstance(result.exception, ConfigError)
+    assert "1 boxes to be ignored stand in herder.json" in result.stderr
+    assert (tmp_path / "again/labels/train/photo0.txt").read_text() == ""
+    assert read_dataset(tmp_path / "again").fingerprint() == read_dataset(tmp_path / "out").fingerprint()
 
 
 def test_pasture(run: Runner, tmp_path: Path) -> None:

@@ -1,12 +1,9 @@
-"""``herder data``: look at a dataset, convert it, split it, or make one."""
+"""``herder data``: look at a dataset, convert it, split it, compare it, or make one."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -14,27 +11,26 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from herder.cli.dataset_diff import diff_command
+from herder.cli.dataset_output import SET_ASIDE, DataArgument, progress_bar, report_problems, written
+from herder.cli.dataset_split import split_command
 from herder.cli.synthesize import synthesize_command
 from herder.data.formats import Format, read_dataset, read_splits, write_splits
 from herder.data.pasture.config import Light, PastureConfig
-from herder.data.records import Dataset, Problem, Severity
-from herder.data.splits import split_dataset
+from herder.data.records import Dataset, Problem
 from herder.data.statistics import DatasetStatistics, dataset_statistics
 from herder.data.validation import SHOWN, check_dataset
 from herder.errors import ConfigError
 from herder.images import read_image
 
-SET_ASIDE = 3
-"""Exit code when the work is done but something was set aside on the way."""
+data_app = typer.Typer(help="Look at, convert, split, compare or make labelled photos.", no_args_is_help=True)
 
-data_app = typer.Typer(help="Look at, convert, split or make datasets of labelled photos.", no_args_is_help=True)
-
+data_app.command("split")(split_command)
+data_app.command("diff")(diff_command)
 data_app.command("synthesize")(synthesize_command)
 
-DataArgument = Annotated[Path, typer.Argument(help="A YOLO, COCO or Pascal VOC folder, a data.yaml or a COCO .json.")]
 SplitOption = Annotated[str | None, typer.Option(help="One split of the dataset, such as val.", show_default="all")]
 
 
@@ -52,7 +48,7 @@ def check(
     Exit code 0: clean. 3: some photos or labels were set aside. 2: nothing can be used.
     """
     dataset = read_dataset(data, split=split)
-    with _progress("checking", len(dataset)) as progress:
+    with progress_bar("checking", len(dataset)) as progress:
         report = check_dataset(
             dataset,
             decode=decode,
@@ -83,7 +79,7 @@ def stats(
     else:
         for table in _tables(statistics):
             Console().print(table)
-    _report(dataset.problems)
+    report_problems(dataset.problems)
 
 
 @data_app.command()
@@ -96,32 +92,7 @@ def convert(
     """Write the dataset in another format, with all its splits, into a new folder. Exit code 3 as for check."""
     datasets = read_splits(data)
     write_splits(datasets, out, to, link=link)
-    _written(out, datasets, to)
-
-
-@data_app.command()
-def split(
-    data: DataArgument,
-    out: Annotated[Path, typer.Option(help="New folder to write.")],
-    val: Annotated[float, typer.Option(help="Share of the photos for validation.")] = 0.2,
-    test: Annotated[float, typer.Option(help="Share of the photos for the final test.")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed and photos give the same split.")] = 0,
-    to: Annotated[Format, typer.Option(help="Format to write.", case_sensitive=False)] = Format.YOLO,
-    link: Annotated[bool, typer.Option(help="Hard links in place of copies of the photos.")] = False,
-) -> None:
-    """Deal the photos out anew to train, val and test, each class evenly and each group of photos as a whole.
-
-    Splits that the dataset has already are put together first. Exit code 3 as for check.
-    """
-    if val < 0 or test < 0 or not 0 < val + test < 1:
-        raise ConfigError(
-            f"shares of {val:g} for val and {test:g} for test leave no sense for train",
-            hint="give shares of 0 or more that sum to less than 1, such as --val 0.2 --test 0.1",
-        )
-    shares = {"train": 1 - val - test, "val": val, "test": test}
-    parts = split_dataset(read_dataset(data), {name: share for name, share in shares.items() if share > 0}, seed)
-    write_splits(list(parts.values()), out, to, link=link)
-    _written(out, list(parts.values()), to)
+    written(out, datasets, to)
 
 
 @data_app.command()
@@ -141,7 +112,7 @@ def pasture(
     from herder.data.pasture import write_pasture
 
     config = PastureConfig(size=size, seed=seed, herd=herd, occlusion=occlusion, light=light)
-    _written(out, write_pasture(out, train=train, val=val, config=config), Format.YOLO)
+    written(out, write_pasture(out, train=train, val=val, config=config), Format.YOLO)
 
 
 @data_app.command()
@@ -162,7 +133,7 @@ def show(
     pictures = _augmented(dataset, count, size, seed) if augmented else _plain(dataset, count, seed)
     save_picture(out, grid(list(pictures), cell=size))
     typer.echo(f"{out}: {count} of {len(dataset)} photos")
-    _report(dataset.problems)
+    report_problems(dataset.problems)
 
 
 def _plain(dataset: Dataset, count: int, seed: int) -> Iterator[NDArray[np.uint8]]:
@@ -220,30 +191,6 @@ def _tables(statistics: DatasetStatistics) -> Iterator[Table]:
     yield spread
 
 
-def _written(out: Path, datasets: Sequence[Dataset], format: Format) -> None:
-    """Say what was written and what was not; exit code 3 when something was set aside."""
-    parts = [f"{d.split or 'photos'} {len(d):,} photos, {sum(map(len, d)):,} boxes" for d in datasets]
-    typer.echo(f"{out}: {'; '.join(parts)}")
-    ignored = sum(int(record.ignore.sum()) for dataset in datasets for record in dataset)
-    if format is Format.YOLO and ignored:
-        typer.echo(f"{ignored:,} boxes to be ignored were left out: YOLO labels cannot express them", err=True)
-    if _report([problem for dataset in datasets for problem in dataset.problems]):
-        raise typer.Exit(SET_ASIDE)
-
-
-def _report(problems: Sequence[Problem], shown: int = SHOWN) -> bool:
-    """Say on standard error what was set aside; True when anything was."""
-    found = [problem for problem in problems if problem.severity is Severity.SET_ASIDE]
-    for problem in found[:shown]:
-        typer.echo(f"set aside: {problem}", err=True)
-    if len(found) > shown:
-        typer.echo(f"... and {len(found) - shown} more: herder data check lists them", err=True)
-    notes = Counter(problem.reason for problem in problems if problem.severity is Severity.NOTE)
-    if notes:
-        typer.echo("notes: " + ", ".join(f"{count} x {reason}" for reason, count in notes.most_common()), err=True)
-    return bool(found)
-
-
 def _as_json(problem: Problem) -> dict[str, str]:
     return {
         "path": str(problem.path),
@@ -252,13 +199,3 @@ def _as_json(problem: Problem) -> dict[str, str]:
         "message": problem.message,
         "hint": problem.hint,
     }
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Progress]:
-    """A progress bar on standard error, where somebody watches."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    hidden = not sys.stderr.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
-        progress.add_task(what, total=total)
-        yield progress

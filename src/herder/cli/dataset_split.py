@@ -1,0 +1,74 @@
+"""``herder data split``: deal photos out to train, val and test, and prove that nothing leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from herder.cli.dataset_output import DataArgument, written
+from herder.data.formats import Format, read_dataset, write_splits
+from herder.data.split_proof import SplitProof, split_proof
+from herder.data.splits import split_dataset
+from herder.errors import ConfigError
+
+CLASSES_SHOWN = 20
+"""So many classes stand in the table, in order of their ids."""
+
+
+def split_command(
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(help="New folder to write.")],
+    val: Annotated[float, typer.Option(help="Share of the photos for validation.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Share of the photos for the final test.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed and photos give the same split.")] = 0,
+    to: Annotated[Format, typer.Option(help="Format to write.", case_sensitive=False)] = Format.YOLO,
+    link: Annotated[bool, typer.Option(help="Hard links in place of copies of the photos.")] = False,
+) -> None:
+    """Deal the photos out anew to train, val and test, each class evenly and each group of photos as a whole.
+
+    Splits that the dataset has already are put together first. Printed is the proof: what each part has, and that no
+    file and no group is in two. Exit code 3 as for check.
+    """
+    if val < 0 or test < 0 or not 0 < val + test < 1:
+        raise ConfigError(
+            f"shares of {val:g} for val and {test:g} for test leave no sense for train",
+            hint="give shares of 0 or more that sum to less than 1, such as --val 0.2 --test 0.1",
+        )
+    wanted = {"train": 1 - val - test, "val": val, "test": test}
+    shares = {name: share for name, share in wanted.items() if share > 0}
+    dataset = read_dataset(data)
+    parts = split_dataset(dataset, shares, seed)
+    proof = split_proof(dataset, parts, shares)
+    write_splits(list(parts.values()), out, to, link=link)
+    for table in proof_tables(proof):
+        Console().print(table)
+    typer.echo(f"proof: {proof}")
+    written(out, list(parts.values()), to)
+
+
+def proof_tables(proof: SplitProof) -> Iterator[Table]:
+    """What each part has, as tables for people."""
+    parts = Table("", "photos", "share", "wanted", "boxes", "share", "no box", "groups", title="Parts")
+    for part in proof.parts:
+        parts.add_row(
+            part.name,
+            f"{part.photos:,}",
+            f"{part.share:.1%}",
+            f"{part.wanted:.1%}",
+            f"{part.boxes:,}",
+            f"{part.boxes_share:.1%}",
+            f"{part.backgrounds:,}",
+            f"{part.groups:,}",
+        )
+    yield parts
+    classes = Table("class", *(part.name for part in proof.parts), title="Share of the photos that show a class")
+    for name in list(proof.parts[0].class_shares)[:CLASSES_SHOWN]:
+        classes.add_row(name, *(f"{part.class_shares[name]:.1%}" for part in proof.parts))
+    if len(proof.parts[0].class_shares) > CLASSES_SHOWN:
+        classes.caption = f"and {len(proof.parts[0].class_shares) - CLASSES_SHOWN} more"
+    yield classes

@@ -1,0 +1,86 @@
+"""``herder data split`` from end to end: the parts, the proof, and what is kept."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from herder.data.formats import Format, read_dataset, write_dataset
+from herder.data.records import Dataset, ImageRecord, PhotoSource
+from herder.errors import ConfigError, DataError
+
+Maker = Callable[..., Path]
+WHOLE = "0 0.5 0.5 1 1\n"
+
+
+def run(*words: object) -> Result:
+    app = importlib.import_module("herder.cli.data").data_app
+    return CliRunner().invoke(app, ["split", *map(str, words)])
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def test_the_same_seed_gives_the_same_parts(yolo_folder: Maker, tmp_path: Path) -> None:
+    root = yolo_folder([WHOLE] * 10)
+    before = tree(root)
+    for out in ("one", "two"):
+        result = run(root, "--val", 0.2, "--test", 0.1, "--seed", 5, "--out", tmp_path / out)
+        assert result.exit_code == 0, result.output
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+    assert tree(root) == before
+    assert [len(read_dataset(tmp_path / "one", split=s)) for s in ("train", "val", "test")] == [7, 2, 1]
+
+
+def test_the_proof_is_printed(yolo_folder: Maker, tmp_path: Path) -> None:
+    result = run(yolo_folder([WHOLE] * 4 + [""]), "--val", 0.4, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "proof: no file and none of 0 groups is in two parts" in result.stdout
+    rows = [line.replace("│", " ").split() for line in result.stdout.splitlines()]
+    assert any(row[:4] == ["train", "3", "60.0%", "60.0%"] for row in rows)
+    assert any(row[:4] == ["val", "2", "40.0%", "40.0%"] for row in rows)
+    assert ["alpaca", "50.0%", "50.0%"] in rows  # 5 photos cannot be dealt out more evenly, with their background
+
+
+def test_groups_and_licences_survive(tmp_path: Path, make_photo: Maker) -> None:
+    records = [
+        ImageRecord(
+            make_photo(tmp_path / f"in/{i}.jpg", seed=i), 64, 48, [[0, 0, 9, 9]], [0], [i == 3], "CC BY 2.0",
+            f"farm {i // 4}", PhotoSource(author=f"Jo {i}"),
+        )
+        for i in range(16)
+    ]  # fmt: skip
+    write_dataset(Dataset(tuple(records), ("alpaca",)), tmp_path / "whole", Format.YOLO)
+    result = run(tmp_path / "whole", "--val", 0.25, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "none of 4 groups is in two parts" in result.stdout
+    parts = [read_dataset(tmp_path / "out", split=name) for name in ("train", "val")]
+    assert [len(part) for part in parts] == [12, 4]
+    assert len({record.group for record in parts[1]}) == 1
+    assert {(r.path.name, r.source.author, r.licence) for part in parts for r in part} == {
+        (f"{i}.jpg", f"Jo {i}", "CC BY 2.0") for i in range(16)
+    }
+    assert sum(int(record.ignore.sum()) for part in parts for record in part) == 1
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.7, 0.3), (-0.1, 0.2), (0, 0), (float("nan"), 0)])
+def test_shares_without_sense(yolo_folder: Maker, tmp_path: Path, val: float, test: float) -> None:
+    result = run(yolo_folder([WHOLE] * 3), "--val", val, "--test", test, "--out", tmp_path / "out")
+    assert isinstance(result.exception, ConfigError)
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_photo_cannot_be_split(yolo_folder: Maker, tmp_path: Path) -> None:
+    result = run(yolo_folder([WHOLE]), "--out", tmp_path / "out")
+    assert isinstance(result.exception, DataError)
+
+
+def test_what_was_set_aside(yolo_folder: Maker, tmp_path: Path) -> None:
+    result = run(yolo_folder([WHOLE, WHOLE, WHOLE + "0 0.5 0.5 nan 1\n"]), "--val", 0.4, "--out", tmp_path / "out")
+    assert result.exit_code == 3
+    assert "photo2.txt: line 2" in result.stderr
