@@ -49,7 +49,8 @@ def test_check(run: Runner, yolo_folder: Maker) -> None:
     result = run("check", root, "--json", "--no-decode")
     assert result.exit_code == 3
     found = json.loads(result.stdout)
-    assert (found["photos"], found["boxes"], found["counts"], found["clean"]) == (2, 2, {"not-finite": 1}, False)
+    counts = {"whole-photo-box": 2, "not-finite": 1}
+    assert (found["photos"], found["boxes"], found["counts"], found["clean"]) == (2, 2, counts, False)
     assert found["problems"][0]["path"].endswith("photo1.txt")
 
 
