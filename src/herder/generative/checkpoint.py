@@ -139,8 +139,8 @@ def restore_state(
     """
     pairs = [(module, _module_tensors(state, name, module)) for name, module in modules.items()]
     packed = [(optimizer, _optimizer_state(state, name, optimizer)) for name, optimizer in (optimizers or {}).items()]
-    if generator is not None and "random.generator" not in state.tensors:
-        raise ModelFileError(f"{state.path}: holds no random state of the run", hint="the file is damaged")
+    if packed:
+        _check_random(state, generator)
     for module, values in pairs:
         module.load_state_dict(values)
     for optimizer, slots in packed:
@@ -212,9 +212,24 @@ def _optimizer_state(state: State, name: str, optimizer: Optimizer) -> dict[str,
         raise ModelFileError(f"{state.path}: optimiser {name!r} cannot be read ({error})", hint=damaged) from None
     if counts != [len(group["params"]) for group in optimizer.param_groups]:
         raise ModelFileError(f"{state.path}: optimiser {name!r} has other parameters", hint=damaged)
-    # JSON knows no tuples; Adam's betas are one.
+    # JSON knows no tuples; Adam's betas are one. Settings that a newer torch has added keep their defaults.
     tupled = [{key: tuple(v) if key == "betas" else v for key, v in group.items()} for group in groups]
-    return {"state": slots, "param_groups": tupled}
+    merged = [{**new, **old} for new, old in zip(optimizer.param_groups, tupled, strict=True)]
+    return {"state": slots, "param_groups": merged}
+
+
+def _check_random(state: State, generator: torch.Generator | None) -> None:
+    """Raise where a random state is missing or is not of the size that this torch and this device want."""
+    wanted = {"random.torch": torch.get_rng_state()}
+    if generator is not None:
+        wanted["random.generator"] = generator.get_state()
+    for name, now in wanted.items():
+        found = state.tensors.get(name)
+        if found is None or (found.shape, found.dtype) != (now.shape, now.dtype):
+            raise ModelFileError(
+                f"{state.path}: {name} is missing or does not fit",
+                hint="the file is damaged, or the run began on another kind of device",
+            )
 
 
 def _restore_random(state: State, generator: torch.Generator | None) -> None:
@@ -225,10 +240,9 @@ def _restore_random(state: State, generator: torch.Generator | None) -> None:
             torch.cuda.set_rng_state(state.tensors["random.cuda"])
         if generator is not None:
             generator.set_state(state.tensors["random.generator"])
-    except (KeyError, RuntimeError, TypeError) as error:
+    except RuntimeError as error:
         raise ModelFileError(
-            f"{state.path}: the random states cannot be restored ({error})",
-            hint="resume on the kind of device that the run began on",
+            f"{state.path}: the random states cannot be restored ({error})", hint="the file is damaged"
         ) from None
 
 

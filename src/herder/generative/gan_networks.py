@@ -51,7 +51,8 @@ class Generator(nn.Module):
         layers: list[nn.Module]
         if a.kind is GanKind.FULLY_CONNECTED:
             units = 8 * a.width
-            layers = [nn.Linear(a.noise_dim, units), nn.ReLU(), nn.Linear(units, units), nn.ReLU()]  # (N, 8w)
+            layers = [nn.Linear(a.noise_dim, units), nn.BatchNorm1d(units), nn.ReLU()]  # (N, 8w)
+            layers += [nn.Linear(units, units), nn.BatchNorm1d(units), nn.ReLU()]  # (N, 8w)
             layers += [nn.Linear(units, a.channels * a.side**2)]  # (N, C * S * S)
             layers += [nn.Unflatten(1, (a.channels, a.side, a.side))]  # (N, C, S, S)
         else:
@@ -106,9 +107,9 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Pictures (N, C, S, S) to one logit each, (N, 1): above 0 for pictures that it takes for real.
 
-    A DCGAN's halves the side layer by layer with strided convolutions and leaky ReLU. Batch norm, on all layers but the
-    first, is what keeps the generator from drawing one digit over and over: a batch of look-alikes has other statistics
-    than a batch of real pictures, and is told apart by them.
+    A DCGAN's halves the side layer by layer with strided convolutions and leaky ReLU. Batch norm, after each layer but
+    the first and the last, is what keeps the generator from drawing one digit over and over: a batch of look-alikes has
+    other statistics than a batch of real pictures, and is told apart by them.
 
     >>> Discriminator(GanArchitecture(side=28))(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 1])
@@ -122,7 +123,8 @@ class Discriminator(nn.Module):
         if a.kind is GanKind.FULLY_CONNECTED:
             units = 8 * a.width
             layers = [nn.Flatten(), nn.Linear(a.channels * a.side**2, units), nn.LeakyReLU(0.2)]  # (N, 8w)
-            layers += [nn.Linear(units, units), nn.LeakyReLU(0.2), nn.Linear(units, 1)]  # (N, 1)
+            layers += [nn.Linear(units, units), nn.BatchNorm1d(units), nn.LeakyReLU(0.2)]  # (N, 8w)
+            layers += [nn.Linear(units, 1)]  # (N, 1)
         else:
             channels, base = _pyramid(a)
             layers = [nn.Conv2d(a.channels, channels[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
@@ -185,13 +187,12 @@ def _pyramid(architecture: GanArchitecture) -> tuple[list[int], int]:
     return channels, side
 
 
-def _initialize(network: nn.Module) -> None:
+def _initialize(network: Generator | Discriminator) -> None:
     """Weights from a normal distribution with standard deviation 0.02 (DCGAN, section 4), biases 0.
 
-    Fully connected layers of a network without batch norm keep torch's own, scaled by their inputs: 0.02 would let
-    the signal die out.
+    Fully connected networks keep torch's own weights, which are scaled by the number of inputs.
     """
-    if not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):
+    if network.architecture.kind is GanKind.FULLY_CONNECTED:
         return
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
