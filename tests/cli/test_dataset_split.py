@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from herder.data.formats import Format, read_dataset, write_dataset
@@ -45,6 +46,26 @@ def test_the_proof_is_printed(yolo_folder: Maker, tmp_path: Path) -> None:
     assert any(row[:4] == ["train", "3", "60.0%", "60.0%"] for row in rows)
     assert any(row[:4] == ["val", "2", "40.0%", "40.0%"] for row in rows)
     assert ["alpaca", "50.0%", "50.0%"] in rows  # 5 photos cannot be dealt out more evenly, with their background
+
+
+def test_near_duplicates_stay_together(yolo_folder: Maker, tmp_path: Path) -> None:
+    """Six photos and a smaller, harder pressed copy of each: a copy in val would be a photo that was trained on."""
+    root = yolo_folder([WHOLE] * 6)
+    for i in range(6):
+        with Image.open(root / f"images/train/photo{i}.jpg") as photo:
+            photo.resize((56, 42)).save(root / f"images/train/copy{i}.jpg", quality=60)
+        (root / f"labels/train/copy{i}.txt").write_text(WHOLE)
+    for seed in range(3):
+        out = tmp_path / f"out{seed}"
+        result = run(root, "--val", 0.5, "--seed", seed, "--out", out)
+        assert result.exit_code == 0, result.output
+        assert "none of 6 sets of near duplicates" in result.stdout
+        for part in ("train", "val"):
+            names = {record.path.stem for record in read_dataset(out, split=part)}
+            assert {f"copy{n[-1]}" for n in names} == {n for n in names if n.startswith("copy")}
+            assert len(names) == 6
+    result = run(root, "--no-near-duplicates", "--out", tmp_path / "unasked")
+    assert "near duplicates were not looked for" in result.stdout
 
 
 def test_groups_and_licences_survive(tmp_path: Path, make_photo: Maker) -> None:

@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from herder.cli.dataset_output import DataArgument, written
+from herder.cli.dataset_output import DataArgument, progress_bar, written
 from herder.data.formats import Format, read_dataset, write_splits
+from herder.data.records import Dataset
 from herder.data.split_proof import SplitProof, split_proof
 from herder.data.splits import split_dataset
 from herder.errors import ConfigError
@@ -28,11 +29,15 @@ def split_command(
     seed: Annotated[int, typer.Option(min=0, help="The same seed and photos give the same split.")] = 0,
     to: Annotated[Format, typer.Option(help="Format to write.", case_sensitive=False)] = Format.YOLO,
     link: Annotated[bool, typer.Option(help="Hard links in place of copies of the photos.")] = False,
+    near_duplicates: Annotated[
+        bool, typer.Option(help="Decode all photos and keep those that are nearly the same on one side.")
+    ] = True,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads.", show_default="one a core")] = None,
 ) -> None:
     """Deal the photos out anew to train, val and test, each class evenly and each group of photos as a whole.
 
     Splits that the dataset has already are put together first. Printed is the proof: what each part has, and that no
-    file and no group is in two. Exit code 3 as for check.
+    file, no group and no set of near duplicates is in two. Exit code 3 as for check.
     """
     if val < 0 or test < 0 or not 0 < val + test < 1:
         raise ConfigError(
@@ -42,8 +47,9 @@ def split_command(
     wanted = {"train": 1 - val - test, "val": val, "test": test}
     shares = {name: share for name, share in wanted.items() if share > 0}
     dataset = read_dataset(data)
-    parts = split_dataset(dataset, shares, seed)
-    proof = split_proof(dataset, parts, shares)
+    near = _near_duplicates(dataset, workers) if near_duplicates else None
+    parts = split_dataset(dataset, shares, seed, groups=near or ())
+    proof = split_proof(dataset, parts, shares, near)
     write_splits(list(parts.values()), out, to, link=link)
     for table in proof_tables(proof):
         Console().print(table)
@@ -51,9 +57,18 @@ def split_command(
     written(out, list(parts.values()), to)
 
 
+def _near_duplicates(dataset: Dataset, workers: int | None) -> list[list[int]]:
+    from herder.data.quality import near_duplicate_groups
+
+    with progress_bar("looking for near duplicates", len(dataset)) as bar:
+        return near_duplicate_groups(
+            dataset, workers=workers, progress=lambda done: bar.update(bar.task_ids[0], completed=done)
+        )
+
+
 def proof_tables(proof: SplitProof) -> Iterator[Table]:
     """What each part has, as tables for people."""
-    parts = Table("", "photos", "share", "wanted", "boxes", "share", "no box", "groups", title="Parts")
+    parts = Table("", "photos", "share", "wanted", "boxes", "share", "no box", "groups", "twins", title="Parts")
     for part in proof.parts:
         parts.add_row(
             part.name,
@@ -64,6 +79,7 @@ def proof_tables(proof: SplitProof) -> Iterator[Table]:
             f"{part.boxes_share:.1%}",
             f"{part.backgrounds:,}",
             f"{part.groups:,}",
+            f"{part.near_duplicates:,}" if proof.near_duplicates is not None else "?",
         )
     yield parts
     classes = Table("class", *(part.name for part in proof.parts), title="Share of the photos that show a class")
