@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from herder.cli.clean import clean_command
 from herder.cli.dataset_diff import diff_command
 from herder.cli.dataset_output import SET_ASIDE, DataArgument, progress_bar, report_problems, written
 from herder.cli.dataset_split import split_command
@@ -28,6 +29,7 @@ from herder.images import read_image
 data_app = typer.Typer(help="Look at, convert, split, compare or make labelled photos.", no_args_is_help=True)
 
 data_app.command("split")(split_command)
+data_app.command("clean")(clean_command)
 data_app.command("diff")(diff_command)
 data_app.command("synthesize")(synthesize_command)
 
