@@ -5,25 +5,13 @@ python benchmarks/report.py
 
 from __future__ import annotations
 
-import json
 import statistics
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+from report_course import foundations, generative
+from report_tables import RESULTS, ROOT, load, table
+
 PEER = "python benchmarks/peer.py {} --shared ../shared --peer-python PEER/bin/python"
-
-
-def load(name: str) -> dict[str, Any]:
-    """One result file."""
-    return json.loads((RESULTS / f"{name}.json").read_text())
-
-
-def table(columns: list[str], rows: list[list[object]]) -> str:
-    """A Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
 
 
 def middle(rows: list[dict[str, Any]], name: str) -> float:
@@ -118,7 +106,7 @@ def main() -> None:
         "`python benchmarks/report.py` from `benchmarks/results/`. The photos are the alpaca set (300 train, 100 val); "
         "the peer is YOLOv8n of Ultralytics 8.4, run in an environment of its own.",
     ]
-    page += [part() for part in (scratch, finetune, latency, throughput)]
+    page += [part() for part in (scratch, finetune, latency, throughput, foundations, generative)]
     notes = RESULTS / "notes.md"
     if notes.exists():
         page.append(notes.read_text().strip() + "\n")
