@@ -17,6 +17,7 @@ from herder.cli.clean import clean_command
 from herder.cli.dataset_diff import diff_command
 from herder.cli.dataset_output import SET_ASIDE, DataArgument, progress_bar, report_problems, written
 from herder.cli.dataset_split import split_command
+from herder.cli.fetch import fetch_app
 from herder.cli.synthesize import synthesize_command
 from herder.data.formats import Format, read_dataset, read_splits, write_splits
 from herder.data.pasture.config import Light, PastureConfig
@@ -32,6 +33,7 @@ data_app.command("split")(split_command)
 data_app.command("clean")(clean_command)
 data_app.command("diff")(diff_command)
 data_app.command("synthesize")(synthesize_command)
+data_app.add_typer(fetch_app, name="fetch")
 
 SplitOption = Annotated[str | None, typer.Option(help="One split of the dataset, such as val.", show_default="all")]
 

@@ -83,9 +83,8 @@ def read_boxes(path: Path, class_ids: Sequence[str]) -> pl.DataFrame:
     header = _header(path)
     _check_fields(path, len(header))
     schema = {name: KINDS.get(name, pl.String) for name in header}
-    broken = pl.any_horizontal(pl.col(name).is_null() for name in KINDS) | (
-        pl.col("ImageID").str.len_bytes() != ID_BYTES
-    )
+    empty = pl.any_horizontal(pl.col(name).is_null() for name in KINDS)
+    broken = empty | (pl.col("ImageID").str.len_bytes() != ID_BYTES)
     # Without quotes: the tables have none, and a stray one would swallow lines.
     table = pl.scan_csv(path, schema=schema, quote_char=None, ignore_errors=True, row_index_name="line")
     chosen = table.select("line", *KINDS).filter(pl.col("LabelName").is_in(list(class_ids)) | broken)
@@ -127,7 +126,7 @@ def _header(path: Path) -> list[str]:
     wanted = COLUMNS[place] if place < len(COLUMNS) else "each name once"
     raise DataError(
         f"{path}: line 1: column {place + 1} is {found}, wanted {wanted}",
-        hint=f"this is no box table of Open Images, with the columns {', '.join(COLUMNS[4:8])} and so on, in this order",
+        hint=f"a table of boxes of Open Images has {', '.join(COLUMNS[4:8])} and so on, in this order",
     )
 
 
