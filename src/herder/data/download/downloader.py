@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import httpx
@@ -23,6 +21,7 @@ from herder.data.download.items import DownloadItem
 from herder.data.download.landing import Landing
 from herder.data.download.manifest import Manifest
 from herder.data.download.report import DownloadProgress, DownloadReport, Tally
+from herder.data.download.retries import backoff, quiet_retries
 from herder.data.download.settings import DownloadConfig
 from herder.data.download.shards import Shard
 from herder.data.download.states import Outcome, State
@@ -139,7 +138,7 @@ class _Run:
         self._connections = Connections(config)
         workers = {asyncio.create_task(self._work()) for _ in range(min(config.concurrency * WAITING, self._total))}
         try:
-            with _quiet_retries():
+            with quiet_retries():
                 await self._watch(workers)
         finally:
             for worker in workers:
@@ -185,7 +184,7 @@ class _Run:
         try:
             url = checked_url(item.url, self._config)
             gate = await self._gates.gate(f"{url.host}:{url.port or url.scheme}")
-            retrying = stamina.retry_context(on=self._backoff, attempts=self._config.attempts, timeout=None)
+            retrying = stamina.retry_context(on=self._wait_after, attempts=self._config.attempts, timeout=None)
             async for attempt in retrying:
                 with attempt:
                     tried = attempt.num
@@ -228,20 +227,8 @@ class _Run:
                         gate.pause(min(failure.retry_after, self._config.retry_after_cap_s))
                     raise
 
-    def _backoff(self, error: Exception) -> bool | float:
-        """Seconds until the next attempt, False for none: full jitter, but not before the server wants it.
-
-        Source: M. Brooker, "Exponential Backoff And Jitter",
-        https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
-        """
-        if not isinstance(error, Failure) or not error.retry:
-            return False
-        config = self._config
-        longest = min(config.backoff_cap_s, config.backoff_base_s * 2.0 ** min(error.attempt - 1, 60))
-        jitter = random.uniform(0, longest)
-        if error.retry_after is None:
-            return jitter
-        return min(error.retry_after, config.retry_after_cap_s) + min(jitter, config.backoff_base_s)
+    def _wait_after(self, error: Exception) -> bool | float:
+        return backoff(error, self._config)
 
     def _land_timely(self) -> None:
         self._commit = None
@@ -292,14 +279,3 @@ class _Run:
             stopped=self._stopped,
             batches=tuple(t.batches),
         )
-
-
-@contextmanager
-def _quiet_retries() -> Iterator[None]:
-    """Keep stamina from logging each retry: thousands are normal, and the report counts them."""
-    before = stamina.instrumentation.get_on_retry_hooks()
-    stamina.instrumentation.set_on_retry_hooks(())
-    try:
-        yield
-    finally:
-        stamina.instrumentation.set_on_retry_hooks(before)

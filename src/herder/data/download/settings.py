@@ -53,32 +53,26 @@ class DownloadConfig:
     """What servers are told of who asks."""
 
     def __post_init__(self) -> None:
-        times = ("connect_timeout_s", "read_timeout_s", "total_timeout_s", "breaker_seconds")
-        waits = ("backoff_base_s", "backoff_cap_s", "retry_after_cap_s")
-        counts = ("attempts", "max_bytes", "breaker_failures", "breaker_trials")
-        wrong = [
-            *(
-                f"{name} = {v:g}: must be more than 0 seconds"
-                for name in times
-                if not 0 < (v := self._number(name)) < 1e6
-            ),
-            *(
-                f"{name} = {v:g}: must be 0 seconds or more"
-                for name in waits
-                if not 0 <= (v := self._number(name)) < 1e6
-            ),
-            *(f"{name} = {v:g}: must be 1 or more" for name in counts if (v := self._number(name)) < 1),
+        bad = [
+            *(self._wrong(name, "more than 0 seconds") for name in _TIMES if not 0 < getattr(self, name) < math.inf),
+            *(self._wrong(name, "0 seconds or more") for name in _WAITS if not 0 <= getattr(self, name) < math.inf),
+            *(self._wrong(name, "1 or more") for name in _COUNTS if not getattr(self, name) >= 1),
         ]
         if not 1 <= self.concurrency <= 1024:
-            wrong.append(f"concurrency = {self.concurrency}: must be 1 to 1024 transfers")
+            bad.append(self._wrong("concurrency", "1 to 1024 transfers"))
         if self.rate is not None and not 0 < self.rate < math.inf:
-            wrong.append(f"rate = {self.rate}: must be more than 0 requests a second, or None for no limit")
+            bad.append(self._wrong("rate", "more than 0 requests a second, or None for no limit"))
         if self.max_redirects < 0:
-            wrong.append(f"max_redirects = {self.max_redirects}: must be 0 or more")
-        if not self.user_agent.isascii() or not self.user_agent.isprintable() or not self.user_agent.strip():
-            wrong.append(f"user_agent = {self.user_agent!r}: must be plain printable text on one line")
-        if wrong:
-            raise ConfigError(f"download: {wrong[0]}", hint="correct this setting")
+            bad.append(self._wrong("max_redirects", "0 or more"))
+        if not (self.user_agent.isascii() and self.user_agent.isprintable() and self.user_agent.strip()):
+            bad.append(self._wrong("user_agent", "printable ASCII text on one line"))
+        if bad:
+            raise ConfigError(f"download: {bad[0]}", hint="correct this setting")
 
-    def _number(self, name: str) -> float:
-        return float(getattr(self, name))
+    def _wrong(self, name: str, wanted: str) -> str:
+        return f"{name} = {getattr(self, name)!r}: must be {wanted}"
+
+
+_TIMES = ("connect_timeout_s", "read_timeout_s", "total_timeout_s", "breaker_seconds")
+_WAITS = ("backoff_base_s", "backoff_cap_s", "retry_after_cap_s")
+_COUNTS = ("attempts", "max_bytes", "breaker_failures", "breaker_trials")
