@@ -104,7 +104,7 @@ def _near(perceptual: HashArray, difference: HashArray, radius: int) -> Iterator
     count = radius // 2 + 1
     edges = np.linspace(0, BITS, count + 1).astype(int).tolist()
     for low, high in pairwise(edges):
-        width = min(high - low, 24)  # of a very wide band a part is enough: it must agree as well
+        width = min(high - low, 16)  # of a very wide band a part is enough: it must agree as well
         band = ((perceptual >> np.uint64(low)) & np.uint64((1 << width) - 1)).astype(np.int64)  # (M,)
         order = np.argsort(band, kind="stable")
         start = np.concatenate([[0], np.bincount(band, minlength=1 << width).cumsum()])

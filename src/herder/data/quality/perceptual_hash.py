@@ -60,7 +60,7 @@ def perceptual_hash(grey: Image.Image) -> int:
     '0xee989837e69ac819'
     """
     pixels = np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), np.float64)  # (32, 32)
-    low = _DCT @ pixels @ _DCT.T  # (8, 8)
+    low = (_DCT @ pixels @ _DCT.T).round(6)  # (8, 8), without the noise of rounding where a photo is flat
     return _pack(low > np.median(low))
 
 

@@ -57,8 +57,8 @@ def set_aside(
     """Bring every file under ``root`` that a problem sets aside into ``quarantine/<reason>/``, and write the list.
 
     The folder is made in ``into`` (None: in ``root``); below the reason a file keeps its path under ``root``. A file
-    with several problems goes where the first one says, and stands in the list for each. Only listed are the files of
-    ``keep``, whose photo is still used, COCO files, and, where files are moved, labels: other lines of them may be good.
+    with several problems goes where the first one says, and stands in the list for each. Listed alone are the files in
+    ``keep``, which are still used, COCO files, and, where files are moved, labels: other lines of them may be good.
     Notes do nothing. The list is written before a file is touched and keeps what it held, so that after a crash the
     same call goes on.
     Files outside ``root`` are never moved: DataError. ResourceError where the disk is full.
@@ -69,14 +69,16 @@ def set_aside(
     for problem in problems:
         if problem.severity is not Severity.SET_ASIDE:
             continue
-        was = _inside(root, problem.path, handling)
-        known = next((e.file for e in reversed(entries) if e.was == str(was) and e.file), "")
+        was, below = _inside(root, problem.path, handling)
+        known = next((e.file for e in reversed(entries) if e.was == was and e.file), "")
         if problem.path not in places and problem.path not in keep and _taken_along(problem.path, handling):
             again = known and not (home / known).exists()  # a crash came between the list and the file
-            place = PurePosixPath(known) if again else _free(home, PurePosixPath(problem.reason) / was, places.values())
+            place = (
+                PurePosixPath(known) if again else _free(home, PurePosixPath(problem.reason) / below, places.values())
+            )
             places[problem.path] = place
         file = str(places.get(problem.path, known))
-        entry = Entry(file, str(was), problem.reason, problem.message, problem.hint)
+        entry = Entry(file, was, problem.reason, problem.message, problem.hint)
         entries += [entry] if entry not in entries else []
     if entries:
         write_atomic(home / LIST, _text(entries).encode())
@@ -104,16 +106,16 @@ def _text(entries: Sequence[Entry]) -> str:
     return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
 
 
-def _inside(root: Path, path: Path, handling: Handling) -> PurePosixPath:
-    """The path under ``root``; of a file elsewhere, which may be copied but not moved, its name."""
+def _inside(root: Path, path: Path, handling: Handling) -> tuple[str, PurePosixPath]:
+    """The path under ``root``, twice; of a file elsewhere, which may be copied but not moved, its path and its name."""
     try:
         # The folder is resolved and the file is not: a photo that is a link is set aside as this link.
-        relative = (path.parent.resolve() / path.name).relative_to(root.resolve())
+        relative = (path.parent.resolve() / path.name).relative_to(root.resolve()).as_posix()
     except ValueError:
         if handling is Handling.MOVE:
             raise DataError(f"{path}: is outside {root} and is not moved", hint="set it aside by hand") from None
-        return PurePosixPath(path.name)
-    return PurePosixPath(relative.as_posix())
+        return str(path), PurePosixPath(path.name)
+    return relative, PurePosixPath(relative)
 
 
 def _taken_along(path: Path, handling: Handling) -> bool:
