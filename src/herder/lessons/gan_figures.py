@@ -11,7 +11,7 @@ from torch import Tensor
 from herder.generative.gan_training import GanStep
 from herder.generative.pictures import Pictures
 from herder.lessons.datasets import Floats
-from herder.lessons.figures import COLOURS, INK, SOFT, draw_figure, frame, show, smooth, tiles
+from herder.lessons.figures import COLOURS, INK, SOFT, draw_figure, frame, logarithmic, show, smooth, tiles
 from herder.lessons.gan_trainings import Trained
 
 SHOWN = 14
@@ -104,14 +104,12 @@ def _draw_distance(axes: Any, trained: Trained) -> None:
     floor = trained.seen[steps[-1]].real_halves
     axes.plot(steps, found, "o-", color=COLOURS[1], markersize=4, label="samples")
     axes.axhline(floor, color=COLOURS[2], label="two halves of the real digits")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    logarithmic(axes.xaxis, np.array(steps))
+    logarithmic(axes.yaxis, np.array([floor, *found]))
     ticks = steps if len(steps) < 5 else [steps[0], *steps[2::2]]
     axes.set_xticks(ticks, [f"{step:,}" for step in ticks])
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.minorticks_off()
     frame(axes, "step (logarithmic)", "Fréchet distance (logarithmic)", "Distance to the real digits")
-    axes.legend()
+    axes.legend(loc="upper right")
 
 
 def _draw_shares(axes: Any, names: tuple[str, ...], drawn: tuple[float, ...], real: tuple[float, ...]) -> None:
