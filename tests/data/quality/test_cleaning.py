@@ -23,7 +23,7 @@ def tree(root: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def soiled(yolo_folder: Maker, make_photo: Maker) -> Path:
-    """train: a good photo, a broken one, one with a bad line, one whose file is in val as well; val: that and another."""
+    """train: a good photo, a broken one, one with a bad line, one whose file is in val too; val: that and another."""
     root = yolo_folder([MOST, MOST, MOST + "0 0.5 0.5 nan 1\n", MOST + LESS])
     (root / "labels/val").mkdir()
     for name, seed in (("same", 3), ("other", 9)):
