@@ -50,13 +50,13 @@ def test_good_bad_and_doubled(soiled: Path, tmp_path: Path, link: bool) -> None:
         "labels/train/photo0.txt", "labels/train/photo2.txt", "labels/val/other.txt", "labels/val/same.txt",
         "quarantine/duplicate-photo/images/train/photo3.jpg",
         "quarantine/not-finite/labels/train/photo2.txt",
-        "quarantine/photo-broken/images/train/photo1.jpg",
+        "quarantine/truncated/images/train/photo1.jpg",
         "quarantine/quarantine.json",
     ]  # fmt: skip
-    assert after["quarantine/photo-broken/images/train/photo1.jpg"] == before["images/train/photo1.jpg"]
+    assert after["quarantine/truncated/images/train/photo1.jpg"] == before["images/train/photo1.jpg"]
     listed = json.loads(after["quarantine/quarantine.json"])["files"]
     assert {entry["was"]: entry["reason"] for entry in listed} == {
-        "images/train/photo1.jpg": "photo-broken",
+        "images/train/photo1.jpg": "truncated",
         "images/train/photo3.jpg": "duplicate-photo",
         "labels/train/photo2.txt": "not-finite",
     }
@@ -72,7 +72,7 @@ def test_good_bad_and_doubled(soiled: Path, tmp_path: Path, link: bool) -> None:
 
 def test_keep_duplicates(soiled: Path, tmp_path: Path) -> None:
     done = clean(soiled, tmp_path / "clean", Duplicates.KEEP)
-    assert {problem.reason for problem in done.set_aside} == {"photo-broken", "not-finite"}
+    assert {problem.reason for problem in done.set_aside} == {"truncated", "not-finite"}
     assert (tmp_path / "clean/images/train/photo3.jpg").exists()
 
 

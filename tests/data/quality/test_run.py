@@ -57,6 +57,18 @@ def test_a_dataset_with_everything(yolo_folder: Maker) -> None:
     assert report.statistics.photos == 4
 
 
+def test_photos_that_reading_left_out(yolo_folder: Maker) -> None:
+    """Reading says photo-broken; looked at closely it is said what they are."""
+    root = yolo_folder([MOST] * 4)
+    for i, data in enumerate([b"", b"<!doctype html><p>429 Too many requests", b"\0" * 4096]):
+        (root / f"images/train/photo{i}.jpg").write_bytes(data)
+    dataset = read_dataset(root)
+    assert [problem.reason for problem in dataset.problems] == ["photo-broken"] * 3
+    report = run_checks(dataset)
+    assert [problem.reason for problem in report.problems] == ["empty-file", "html-page", "not-an-image"]
+    assert run_checks(dataset, decode=False).problems == dataset.problems
+
+
 def test_without_decoding_and_without_near(yolo_folder: Maker) -> None:
     root = yolo_folder([MOST] * 2)
     again(root / "images/train/photo0.jpg")

@@ -100,7 +100,7 @@ def run_checks(
     started = time.perf_counter()
     paths = [record.path for record in dataset]
     photos = tuple(check_photos(paths, config, workers=workers, progress=progress)) if decode else ()
-    problems = list(dataset.problems)
+    problems = [_closer(problem, config) if decode else problem for problem in dataset.problems]
     kept: list[int] = []
     records: list[ImageRecord] = []
     for i, record in enumerate(dataset):
@@ -164,6 +164,14 @@ def near_duplicate_groups(
     config = config or QualityConfig()
     findings = list(check_photos([record.path for record in dataset], config, workers=workers, progress=progress))
     return [list(group.members) for group in group_duplicates(findings, config.near_radius)]
+
+
+def _closer(problem: Problem, config: QualityConfig) -> Problem:
+    """What is wrong with a photo that could not even be read: reading looks at headers, and says ``photo-broken``."""
+    if problem.reason != "photo-broken":
+        return problem
+    found = check_photo(problem.path, config).problems
+    return next((closer for closer in found if closer.severity is problem.severity), problem)
 
 
 def _changed(record: ImageRecord, finding: PhotoFinding) -> Iterator[Problem]:
