@@ -50,8 +50,8 @@ def test_good_bad_and_doubled(soiled: Path, tmp_path: Path, link: bool) -> None:
         "labels/train/photo0.txt", "labels/train/photo2.txt", "labels/val/other.txt", "labels/val/same.txt",
         "quarantine/duplicate-photo/images/train/photo3.jpg",
         "quarantine/not-finite/labels/train/photo2.txt",
-        "quarantine/truncated/images/train/photo1.jpg",
         "quarantine/quarantine.json",
+        "quarantine/truncated/images/train/photo1.jpg",
     ]  # fmt: skip
     assert after["quarantine/truncated/images/train/photo1.jpg"] == before["images/train/photo1.jpg"]
     listed = json.loads(after["quarantine/quarantine.json"])["files"]
