@@ -16,6 +16,7 @@ from rich.table import Table
 from herder.cli.clean import clean_command
 from herder.cli.dataset_diff import diff_command
 from herder.cli.dataset_output import SET_ASIDE, DataArgument, progress_bar, report_problems, written
+from herder.cli.dataset_report import report_command
 from herder.cli.dataset_split import split_command
 from herder.cli.fetch import fetch_app
 from herder.cli.synthesize import synthesize_command
@@ -32,6 +33,7 @@ data_app = typer.Typer(help="Look at, convert, split, compare or make labelled p
 data_app.command("split")(split_command)
 data_app.command("clean")(clean_command)
 data_app.command("diff")(diff_command)
+data_app.command("report")(report_command)
 data_app.command("synthesize")(synthesize_command)
 data_app.add_typer(fetch_app, name="fetch")
 
