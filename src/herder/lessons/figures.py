@@ -41,6 +41,7 @@ def draw_figure(draw: Callable[[Any], None], size: tuple[float, float], title: s
         "axes.titlelocation": "left",
         "axes.titlepad": 8,
         "axes.labelsize": 9,
+        "axes.labelcolor": INK,
         "text.color": INK,
         "axes.titlecolor": INK,
         "lines.linewidth": 1.8,
