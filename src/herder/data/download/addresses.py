@@ -17,6 +17,7 @@ from ipaddress import IPv4Address, IPv6Address
 import httpcore
 import httpx
 
+from herder.data.download.counted_stream import CountedStream
 from herder.data.download.failures import Failure
 from herder.data.download.settings import DownloadConfig
 
@@ -84,6 +85,8 @@ def checked_url(url: str | httpx.URL, config: DownloadConfig, *, base: httpx.URL
         raise Failure("refused-address", f"{by} {str(found)[:200]}, and only {' and '.join(schemes)} are fetched")
     if not found.host:
         raise Failure("refused-address", f"{by} {str(found)[:200]}, which names no host")
+    if found.port is not None and not 0 < found.port < 65_536:
+        raise Failure("refused-address", f"{by} {str(found)[:200]}, and there is no port {found.port}")
     return found
 
 
@@ -118,7 +121,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 addresses = await resolve(host, port)
         except TimeoutError:
             raise httpcore.ConnectTimeout(f"the name {host} was not found within {limit:g} s") from None
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, OverflowError) as error:
             raise httpcore.ConnectError(f"the name {host} is not known ({error})") from None
         reasons = {address: refusal(address, allow_private=self._config.allow_private) for address in addresses}
         usable = [address for address, reason in reasons.items() if not reason][:_TRIED]
@@ -127,7 +130,9 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             raise Failure("refused-address", f"{host} is {address}: {reason}")
         for i, address in enumerate(usable):
             try:
-                return await self._inner.connect_tcp(address, port, limit / len(usable), local_address, socket_options)
+                share = limit / len(usable)
+                stream = await self._inner.connect_tcp(address, port, share, local_address, socket_options)
+                return CountedStream(stream)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if i == len(usable) - 1:
                     raise

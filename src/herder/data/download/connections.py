@@ -15,6 +15,7 @@ import httpcore
 import httpx
 
 from herder.data.download.addresses import GuardedBackend
+from herder.data.download.counted_stream import CountedStream
 from herder.data.download.failures import Failure
 from herder.data.download.settings import DownloadConfig
 
@@ -96,8 +97,9 @@ class Connections(httpx.AsyncBaseTransport):
             network_backend=self._backend,
         )
 
-    async def _give_back(self, connection: httpcore.AsyncHTTPConnection, origin: Origin) -> None:
-        if not connection.is_idle():
+    async def give_back(self, connection: httpcore.AsyncHTTPConnection, origin: Origin, *, whole: bool) -> None:
+        """Keep a connection for the next transfer, unless its answer was not read to its end or not the ``whole``."""
+        if not (whole and connection.is_idle()):
             await connection.aclose()
             return
         self._idle[connection] = origin
@@ -141,7 +143,13 @@ class _Body(httpx.AsyncByteStream):
         if self._open:
             self._open = False
             await self._answer.aclose()
-            await self._connections._give_back(self._connection, self._origin)
+            await self._connections.give_back(self._connection, self._origin, whole=self._is_whole())
+
+    def _is_whole(self) -> bool:
+        """Whether exactly the bytes came that Content-Length announced."""
+        lengths = [value for name, value in self._answer.headers if name.lower() == b"content-length"]
+        stream = self._answer.extensions.get("network_stream")
+        return isinstance(stream, CountedStream) and lengths == [b"%d" % (stream.body_bytes or 0)]
 
 
 def as_failure(error: Exception, url: httpx.URL, *, started: bool = False) -> Failure:

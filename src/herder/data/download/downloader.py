@@ -26,7 +26,7 @@ from herder.data.download.settings import DownloadConfig
 from herder.data.download.shards import Shard
 from herder.data.download.states import Outcome, State
 from herder.data.download.transfer import Arrival, fetch
-from herder.errors import ResourceError
+from herder.errors import HerderError, ResourceError
 
 WAITING = 3
 """Workers for each transfer: those that wait for a retry hold no connection, and others go on meanwhile."""
@@ -147,10 +147,10 @@ class _Run:
             await self._connections.aclose()
             if self._commit is not None:
                 self._commit.cancel()
+            # What arrived is kept, even where something else broke the run off.
+            self._land_timely()
             self._tally.close_batch(time.monotonic())
             self._seconds = time.monotonic() - self._started
-            if self._broken is None:
-                self._land()
         if self._broken is not None:
             raise self._with_missing(self._broken)
         self._show()
@@ -162,7 +162,7 @@ class _Run:
             ended, running = await asyncio.wait(running, timeout=TICK_S, return_when=asyncio.FIRST_EXCEPTION)
             for worker in ended:
                 if (error := worker.exception()) is not None:
-                    self._broken = error
+                    self._broken = self._broken or error
             self._show()
             if self._broken is not None:
                 return
@@ -234,8 +234,9 @@ class _Run:
         self._commit = None
         try:
             self._land()
-        except BaseException as error:
-            self._broken = error
+        except HerderError as error:
+            # The first error is the cause, and is raised once all workers have ended.
+            self._broken = self._broken or error
 
     def _land(self) -> None:
         """Write what ended to the manifest, and give photos their names."""

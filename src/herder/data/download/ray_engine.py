@@ -120,7 +120,7 @@ class _Board:
 def _run_shard(
     root: str, settings: dict[str, Any], manifest: str, shard: str, board: Any
 ) -> DownloadReport | Exception:
-    """One share, on some machine of the cluster. An error of ours comes back as a value, so that it stays what it is."""
+    """One share, on some machine of the cluster; an error of ours comes back as a value, and so as it is."""
     told = 0.0
 
     def tell(progress: DownloadProgress) -> None:
