@@ -20,7 +20,11 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture(scope="module")
 def runs() -> tuple[LessonResult, LessonResult]:
-    return diffusion.run(LessonSettings(quick=True)), diffusion.run(LessonSettings(quick=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diffusion, "QUICK_STEPS", 5)
+        patch.setattr(diffusion, "QUICK_JUDGE_STEPS", 20)
+        patch.setattr(diffusion, "QUICK_SAMPLES", 20)
+        return diffusion.run(LessonSettings(quick=True)), diffusion.run(LessonSettings(quick=True))
 
 
 @pytest.fixture(scope="module")

@@ -14,19 +14,25 @@ from herder.lessons.one_thread import one_thread
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
+MOMENTS = (4, 8, 12)
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module")
 def quick() -> LessonResult:
-    return gan.run(LessonSettings(quick=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gan, "QUICK_MOMENTS", MOMENTS)
+        patch.setattr(gan, "QUICK_MISTAKEN_STEPS", MOMENTS[1])
+        patch.setattr(gan, "QUICK_JUDGE_STEPS", 20)
+        return gan.run(LessonSettings(quick=True))
 
 
 def test_shows_two_figures_and_three_tables(quick: LessonResult) -> None:
     assert list(quick.figures) == ["gan", "gan-mistakes"]
     assert all(figure.startswith(PNG) for figure in quick.figures.values())
     progress, shares, wrong = quick.tables
-    assert [row[0] for row in progress.rows] == list(gan.QUICK_MOMENTS)
+    assert [row[0] for row in progress.rows] == list(MOMENTS)
     assert [row[0] for row in shares.rows] == list("0123456789")
     assert [row[0] for row in wrong.rows] == ["as it should be", *(mistake.name for mistake in MISTAKES)]
 
@@ -47,7 +53,7 @@ def test_beliefs_are_probabilities(quick: LessonResult) -> None:
 
 def test_the_healthy_training_stands_in_both_tables_with_the_same_numbers(quick: LessonResult) -> None:
     progress, _, wrong = quick.tables
-    at = {row[0]: row[1:] for row in progress.rows}[gan.QUICK_MISTAKEN_STEPS]
+    at = {row[0]: row[1:] for row in progress.rows}[MOMENTS[1]]
     assert wrong.rows[0][1:] == at
 
 

@@ -26,7 +26,7 @@ from herder.lessons.diffusion_samples import Drawn, Scale, of_each
 from herder.lessons.lesson import LessonResult, LessonSettings, NumberTable
 from herder.lessons.one_thread import one_thread
 
-STEPS, QUICK_STEPS = 800, 10
+STEPS, QUICK_STEPS = 800, 100
 """Training steps."""
 
 TIMESTEPS, QUICK_TIMESTEPS = 200, 20
@@ -39,13 +39,13 @@ GUIDANCE = (1.0, 2.0, 4.0)
 WALK = 20
 """Strengths of guidance, compared with so many steps of DDIM, at most ``QUICK_TIMESTEPS``."""
 
-SHORT_WALKS, QUICK_SHORT_WALKS = (50, 20, 10, 5, 3), (10, 5)
+SHORT_WALKS, QUICK_SHORT_WALKS = (50, 20, 10, 5, 3), (10, 5, 3)
 """Steps of DDIM, compared with all of DDPM's, at guidance 1."""
 
 SHOWN_GUIDANCE = (1.0, 3.0)
 """Guidance of the samples in the figure."""
 
-NOISED, MOMENTS = 24, 12
+NOISED, MOMENTS = 21, 11
 """Pictures from digit to noise, and from noise back, in the figure."""
 
 JUDGE_STEPS, QUICK_JUDGE_STEPS = 400, 60

@@ -20,10 +20,10 @@ from herder.lessons.gan_trainings import MISTAKES, SAMPLES, Trained, train_watch
 from herder.lessons.lesson import LessonResult, LessonSettings, NumberTable
 from herder.lessons.one_thread import one_thread
 
-MOMENTS, QUICK_MOMENTS = (50, 100, 200, 400, 600, 1000, 2000), (10, 20, 40)
+MOMENTS, QUICK_MOMENTS = (50, 100, 200, 400, 600, 1000, 2000), (50, 100, 200, 300)
 """Steps after which samples are judged; the last ends the training."""
 
-MISTAKEN_STEPS, QUICK_MISTAKEN_STEPS = 600, 20
+MISTAKEN_STEPS, QUICK_MISTAKEN_STEPS = 600, 100
 """Steps of the trainings with a mistake: one of the moments, so that each stands beside the healthy training."""
 
 JUDGE_STEPS, QUICK_JUDGE_STEPS = 400, 60
