@@ -12,7 +12,7 @@ import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import numpy as np
 
@@ -29,6 +29,10 @@ class Model(Protocol):
 
     params: dict[str, Array]
 
+    @overload
+    def loss(self, X: Array) -> Any: ...
+    @overload
+    def loss(self, X: Array, y: Array) -> Any: ...
     def loss(self, X: Array, y: Array | None = None) -> Any:
         """Scores (N, C) without labels; with labels (N,), the loss and a dict of gradients like ``params``."""
         ...
