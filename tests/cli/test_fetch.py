@@ -167,7 +167,7 @@ Fetch = Callable[..., Result]
 def fetch(site: OpenImages, tmp_path: Path) -> Fetch:
     app = importlib.import_module("herder.cli.data").data_app
 
-    def call(*words: object, out: str = "out", classes: tuple[str, ...] = ("Alpaca",)) -> Result:
+    def call(*words: object, out: str = "out", classes: tuple[str, ...] = ("Alpaca",), report: bool = False) -> Result:
         base = [
             "--annotations-url",
             site.url,
@@ -177,7 +177,17 @@ def fetch(site: OpenImages, tmp_path: Path) -> Fetch:
             "--cache",
             tmp_path / "cache",
         ]
-        line = ["fetch", "open-images", "--classes", *classes, "--out", tmp_path / out, *base, *words]
+        line = [
+            "fetch",
+            "open-images",
+            "--classes",
+            *classes,
+            "--out",
+            tmp_path / out,
+            *base,
+            *words,
+            "--report" if report else "--no-report",
+        ]
         return CliRunner().invoke(app, [str(word) for word in line])
 
     return call
@@ -188,7 +198,7 @@ def fetch_list(tmp_path: Path) -> Fetch:
     app = importlib.import_module("herder.cli.data").data_app
 
     def call(listing: Path, *words: object, out: str = "out") -> Result:
-        line = ["fetch", "urls", listing, "--out", tmp_path / out, "--allow-private", *words]
+        line = ["fetch", "urls", listing, "--out", tmp_path / out, "--allow-private", "--no-report", *words]
         return CliRunner().invoke(app, [str(word) for word in line])
 
     return call
@@ -209,7 +219,7 @@ def test_photos_and_boxes_become_a_dataset(site: OpenImages, fetch: Fetch, tmp_p
     site.add(2, "validation")
     site.add(3, "test", boxes="/m/01dws,1,0,0.5,0,0.5,0,0,0,0,0")  # a bear, which nobody asked for
     site.publish()
-    result = fetch(classes=("llama", "alpaca"))
+    result = fetch(classes=("llama", "alpaca"), report=True)
     assert result.exit_code == 0, (result.output, result.exception)
     out = tmp_path / "out"
     assert available_splits(out) == ("train", "val")
@@ -227,6 +237,9 @@ def test_photos_and_boxes_become_a_dataset(site: OpenImages, fetch: Fetch, tmp_p
     assert (record.source.author, record.source.title) == ("Jo 1", '"A", b 1')
     assert (record.source.url, record.source.page) == ("https://example.org/1.jpg", "https://example.org/1")
     assert record.group == "author Jo 1"
+    assert f"report: {out / 'report.html'}" in result.stdout
+    assert "CC BY 2.0" in (out / "report.html").read_text()
+    assert json.loads((out / "report.json").read_text())["totals"]["photos"] == 2
     assert record.path.read_bytes() == site.files[f"train/{name}.jpg"]
 
 
@@ -234,7 +247,7 @@ def test_photos_and_boxes_become_a_dataset(site: OpenImages, fetch: Fetch, tmp_p
 def test_other_formats(site: OpenImages, fetch: Fetch, tmp_path: Path, format: str) -> None:
     site.add(1, boxes="/m/0pcr,1,0.25,0.75,0.125,0.5,0,0,0,0,0;/m/0pcr,1,0,1,0,1,0,0,1,0,0")
     site.publish()
-    assert fetch("--format", format).exit_code == 0
+    assert fetch("--format", format, report=True).exit_code == 0
     assert fetch("--format", "yolo", out="yolo").exit_code == 0
     assert read_dataset(tmp_path / "out").fingerprint() == read_dataset(tmp_path / "yolo").fingerprint()
     (record,) = read_dataset(tmp_path / "out")
@@ -316,9 +329,9 @@ def test_what_does_not_arrive_is_set_aside(site: OpenImages, fetch: Fetch, tmp_p
     assert "not there: 1 x not-found" in result.stderr
     assert "not there: 1 x html-page" in result.stderr
     listing = json.loads((tmp_path / "out/quarantine/quarantine.json").read_text())
-    kept = {entry["photo"]: entry["reason"] for entry in listing["files"].values()}
-    assert kept == {f"train/{half}.jpg": "photo-truncated", f"train/{empty}.jpg": "photo-too-small"} or len(kept) == 2
-    assert all((tmp_path / "out" / name).is_file() for name in listing["files"])
+    kept = {entry["was"]: entry["reason"] for entry in listing["files"]}
+    assert kept == {f"train/{half}.jpg": "truncated", f"train/{empty}.jpg": "too-small"}
+    assert all((tmp_path / "out/quarantine" / entry["file"]).is_file() for entry in listing["files"])
     sent = site.photos_sent()
     assert fetch().exit_code == 3
     assert site.photos_sent()[f"train/{half}.jpg"] == sent[f"train/{half}.jpg"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -13,10 +12,11 @@ from herder.data import url_dataset
 from herder.data.download import DownloadConfig, DownloadItem, DownloadProgress, DownloadReport, Manifest, Shard, State
 from herder.data.download.url_list import read_url_list
 from herder.data.fetched_folder import FetchedFolder
-from herder.data.formats import Format
+from herder.data.formats import Format, join
 from herder.data.open_images import dataset as open_images
 from herder.data.open_images.plan import Plan, Wish, make_plan
 from herder.data.quality.photo_checks import check_photo
+from herder.data.quality.quarantine import set_aside
 from herder.data.quality.run import QualityReport, run_checks
 from herder.data.records import Dataset, Problem, Severity
 from herder.errors import ConfigError, DataError
@@ -69,8 +69,8 @@ class FetchResult:
     """What has become of the photos that were asked for (of this share)."""
     failures: dict[str, int]
     """How many of them did not arrive or were set aside, by reason."""
-    quality: tuple[QualityReport, ...] = ()
-    """One a split; none where nothing was checked."""
+    quality: QualityReport | None = None
+    """Of all splits together; None where nothing was checked."""
     problems: tuple[Problem, ...] = ()
     """What was found in lists, labels and photos."""
     plan: Plan | None = None
@@ -148,13 +148,13 @@ def _fetch(
     with Manifest(folder.manifest) as manifest:
         report = _download(items, folder, manifest, options, watcher)
         datasets = build()
-        quality: tuple[QualityReport, ...] = ()
-        problems = tuple(problem for part in datasets for problem in part.problems)
+        quality: QualityReport | None = None
+        problems = tuple(dict.fromkeys(problem for part in datasets for problem in part.problems))
         if options.check and datasets:
-            quality = tuple(_check(part, watcher) for part in datasets)
-            datasets = tuple(part.usable for part in quality if len(part.usable))
-            problems = tuple(problem for part in quality for problem in part.problems)
+            quality = _check(datasets, watcher)
+            problems = quality.problems
             _set_aside(folder, manifest, items, quality)
+            datasets = _usable(datasets, quality)
         states, failures = _count(manifest, mine)
     if not datasets and mine:
         reasons = ", ".join(f"{count:,} x {reason}" for reason, count in failures.items()) or "none can be used"
@@ -193,41 +193,59 @@ def _download(
     return download(items, folder.photos, options.download, manifest=manifest, shard=options.shard, progress=seen)
 
 
-def _check(part: Dataset, watcher: Watcher) -> QualityReport:
-    """Every photo and box looked at; photos that could not even be opened get the checks' reason."""
+def _check(parts: Sequence[Dataset], watcher: Watcher) -> QualityReport:
+    """Every photo and box of all splits looked at; photos that could not even be opened get the checks' reason."""
+    whole = join(parts)
     problems: list[Problem] = []
-    for problem in part.problems:
+    for problem in whole.problems:
         closer = check_photo(problem.path).problems if problem.reason == "photo-broken" else ()
         problems += closer or [problem]
-    what = f"checking {part.split or 'photos'}"
-    given = replace(part, problems=tuple(problems))
-    return run_checks(given, progress=lambda done: watcher.at(what, done, len(part)))
+    given = replace(whole, problems=tuple(problems))
+    report = run_checks(given, progress=lambda done: watcher.at("checking photos", done, len(whole)))
+    split_of = [part.split for part in parts for _ in part]
+    leaks = sum(len({split_of[i] for i in group.members}) > 1 for group in report.duplicates)
+    if leaks:
+        watcher.say(f"{leaks:,} photos lie, nearly the same, in several splits; herder data split keeps them together")
+    return report
+
+
+def _usable(parts: Sequence[Dataset], quality: QualityReport) -> tuple[Dataset, ...]:
+    """What the checks leave of each split; splits of which nothing is left are left out."""
+    left = dict(zip(quality.kept, quality.usable, strict=True))
+    found: list[Dataset] = []
+    first = 0
+    for part in parts:
+        records = tuple(left[i] for i in range(first, first + len(part)) if i in left)
+        first += len(part)
+        if records:
+            found.append(replace(part, records=records))
+    return tuple(found)
 
 
 def _set_aside(
-    folder: FetchedFolder, manifest: Manifest, items: Iterable[DownloadItem], quality: Iterable[QualityReport]
+    folder: FetchedFolder, manifest: Manifest, items: Iterable[DownloadItem], quality: QualityReport
 ) -> None:
     """Move broken photos to the quarantine, and note it in the manifest.
 
     A photo that is sound but of which no box can be used stays where it is: its labels may be mended.
     """
-    first: dict[Path, Problem] = {}
-    for part in quality:
-        records = {record.path for record in part.dataset}
-        unread = [problem for problem in part.dataset.problems if problem.path not in records]
-        for problem in [*unread, *(problem for finding in part.photos for problem in finding.problems)]:
-            if problem.severity is Severity.SET_ASIDE and problem.reason not in LABELS_ALONE:
-                first.setdefault(problem.path, problem)
+    records = {record.path for record in quality.dataset}
+    unread = [problem for problem in quality.dataset.problems if problem.path not in records]
+    found: dict[Path, list[Problem]] = {}
+    for problem in [*unread, *(problem for finding in quality.photos for problem in finding.problems)]:
+        if problem.severity is Severity.SET_ASIDE and problem.reason not in LABELS_ALONE:
+            found.setdefault(problem.path, []).append(problem)
+    broken: dict[str, list[Problem]] = {}
     for item in items:
         photo, copy = folder.photos / item.path, folder.upright / item.path
-        found = first.get(photo) or first.get(copy)
-        if found is None or not photo.is_file():
-            continue
-        folder.set_aside(photo, found)
-        with suppress(FileNotFoundError):
-            copy.unlink()
-        # After the move: killed between the two, the photo is fetched again and set aside again.
-        manifest.quarantine(item.key, found.reason, found.message)
+        reasons = found.get(photo) or found.get(copy)
+        if reasons and photo.is_file():
+            broken[item.key] = [replace(problem, path=photo) for problem in reasons]
+            copy.unlink(missing_ok=True)
+    set_aside(folder.photos, [problem for reasons in broken.values() for problem in reasons], into=folder.root)
+    # After the move: killed between the two, the photo is fetched again and set aside again.
+    for key, reasons in broken.items():
+        manifest.quarantine(key, reasons[0].reason, reasons[0].message)
 
 
 def _count(manifest: Manifest, items: Iterable[DownloadItem]) -> tuple[dict[State, int], dict[str, int]]:

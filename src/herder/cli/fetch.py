@@ -62,6 +62,7 @@ PrivateOption = Annotated[
 CheckOption = Annotated[
     bool, typer.Option("--check/--no-check", help="Decode every photo, check every box, set aside what is broken.")
 ]
+ReportOption = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html and its companions.")]
 
 
 @fetch_app.command("open-images", cls=ManyValues)
@@ -101,6 +102,7 @@ def open_images(
     ] = None,
     allow_private: PrivateOption = False,
     check: CheckOption = True,
+    report: ReportOption = True,
 ) -> None:
     """Fetch photos and boxes of Open Images V7 classes, with authors and licences, as a dataset.
 
@@ -127,7 +129,24 @@ def open_images(
         options = _options(concurrency, rate, shard, engine, ray_shards, ray_address, allow_private, format, check)
         return fetch_open_images(wish, out, cache or default_cache(), options, watcher)
 
-    _finish(_watched(work))
+    result = _watched(work)
+    plan = result.plan
+    settings = {
+        "source": "Open Images V7",
+        "classes": ", ".join(classes),
+        "splits": ", ".join(splits),
+        "limit": "none" if limit is None else f"{limit:,} photos of each split",
+        "seed": str(seed),
+        "group-of boxes": group_of.value,
+        "depictions": depictions.value,
+        "occluded": occluded.value,
+        "truncated": truncated.value,
+        "inside": inside.value,
+        "smallest side": f"{min_side:g} of the photo's",
+        "tables": plan.layout.annotations_url if plan else "",
+        "photos": plan.layout.photos_url if plan else "",
+    }
+    _finish(result, settings, seed, report)
 
 
 @fetch_app.command("urls")
@@ -147,6 +166,7 @@ def urls(
     ray_address: RayAddressOption = None,
     allow_private: PrivateOption = False,
     check: CheckOption = True,
+    report: ReportOption = True,
 ) -> None:
     """Fetch the photos of a list of URLs, and make a dataset of them and their labels.
 
@@ -159,7 +179,7 @@ def urls(
         options = _options(concurrency, rate, shard, engine, ray_shards, ray_address, allow_private, format, check)
         return fetch_urls(listing, labels, out, options, watcher)
 
-    _finish(_watched(work))
+    _finish(_watched(work), {"source": listing.name, "labels": (labels or listing).name}, 0, report)
 
 
 def default_cache() -> Path:
@@ -202,8 +222,8 @@ def _watched(work: Callable[[FetchProgress], FetchResult]) -> FetchResult:
             raise typer.Exit(INTERRUPTED) from None
 
 
-def _finish(result: FetchResult) -> None:
-    """Say what came of it; exit code 3 when something was set aside."""
+def _finish(result: FetchResult, settings: dict[str, str], seed: int, report: bool) -> None:
+    """Write the report and say what came of it; exit code 3 when something was set aside."""
     out, run = result.folder.root, result.download
     if run.fetched:
         typer.echo(
@@ -218,10 +238,21 @@ def _finish(result: FetchResult) -> None:
         f"{part.split or 'photos'} {len(part):,} photos, {sum(map(len, part)):,} boxes" for part in result.datasets
     ]
     typer.echo(f"{out}: {'; '.join(parts) or 'this share holds no photo'}" + ("" if result.changed else " (as before)"))
-    if result.datasets:
-        typer.echo(f"next: herder data stats {out}")
+    if result.datasets and report:
+        typer.echo(f"report: {_report(result, settings, seed)}")
     if result.set_aside:
         raise typer.Exit(SET_ASIDE)
+
+
+def _report(result: FetchResult, settings: dict[str, str], seed: int) -> Path:
+    """Write the report; without the packages that draw it there is none to look at, but its numbers."""
+    from herder.api.dataset_report import JSON, report_on_fetch
+
+    try:
+        return report_on_fetch(result, settings, seed).html
+    except MissingExtraError as error:
+        typer.echo(str(error), err=True)
+        return result.folder.root / JSON
 
 
 def _tell_problems(problems: tuple[Problem, ...]) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from herder.data.formats import Format, write_splits
-from herder.data.records import Dataset, Problem
+from herder.data.records import Dataset
 from herder.errors import DataError
 from herder.files import write_atomic, writing
 from herder.images import IMAGE_SUFFIXES
@@ -65,25 +65,6 @@ class FetchedFolder:
     def upright(self) -> Path:
         """Copies of photos that had to be turned."""
         return self.state / "upright"
-
-    @property
-    def quarantine(self) -> Path:
-        """Photos that were set aside."""
-        return self.root / "quarantine"
-
-    def set_aside(self, photo: Path, problem: Problem) -> Path:
-        """Move a photo to ``quarantine/REASON/`` and write down why in ``quarantine.json``; returns where it is now."""
-        place = photo.relative_to(self.photos)
-        target, listing = self.quarantine / problem.reason / place, self.quarantine / "quarantine.json"
-        with writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            photo.replace(target)
-        data = _load(listing) or {"files": {}}
-        name = target.relative_to(self.root).as_posix()
-        why = {"reason": problem.reason, "message": problem.message, "photo": place.as_posix()}
-        files = {**data["files"], name: why}
-        write_atomic(listing, json.dumps({"files": files}, indent=2).encode())
-        return target
 
     def place(self, datasets: Sequence[Dataset], format: Format) -> bool:
         """Write the dataset into the folder, in place of the one that an earlier run wrote; False: nothing is new.

@@ -1,14 +1,10 @@
-"""The box tables of Open Images: up to 15 million lines of CSV, read in a stream by Polars.
+"""The box tables of Open Images: up to 15 million lines of CSV, read by Polars piece by piece.
 
     ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside
 
 The coordinates are fractions of the photo's sides from its top left corner, in the order x, x, y, y: read as x, y, x, y
 they would still look like boxes, so that a header in another order is an error. Flags are 1, 0, or -1 for unknown. The
 training table of V6 has more columns after these (the clicks of extreme clicking), which are not used.
-
-Polars takes what is missing at the end of a line for nothing, and passes over what is too much. So the fields of the
-whole file are counted first, at two thirds of the scan's own time: a line that was cut in the middle, or that lost its
-end and runs into the next, is found whatever it holds.
 """
 
 from __future__ import annotations
@@ -19,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from herder.data.open_images.box_filters import BoxFilters, apply_filters
+from herder.data.open_images.csv_pieces import AGAIN, check_fields, pieces, read_header
 from herder.data.open_images.layout import PHOTO_ID
 from herder.errors import DataError
 
@@ -57,16 +54,8 @@ KINDS: dict[str, type[pl.DataType]] = {
 ID_BYTES = 16
 """Every photo's id has so many characters; another length is half an id, or one and a half."""
 
-HEADER_BYTES = 65_536
-"""A first line longer than this is no header."""
-
-PIECE = 1 << 22
-"""Bytes that are looked at together when fields are counted."""
-
 DISORDER = 0.02
 """With a larger share of boxes whose end lies before their start, the columns are not what the header says."""
-
-AGAIN = "remove this file, so that it is fetched again"
 
 
 def scan_boxes(path: Path, class_ids: Sequence[str], filters: BoxFilters | None = None) -> pl.DataFrame:
@@ -81,24 +70,32 @@ def scan_boxes(path: Path, class_ids: Sequence[str], filters: BoxFilters | None 
 def read_boxes(path: Path, class_ids: Sequence[str]) -> pl.DataFrame:
     """All boxes of these classes, as ``scan_boxes`` but without ``ignore``."""
     header = _header(path)
-    _check_fields(path, len(header))
     schema = {name: KINDS.get(name, pl.String) for name in header}
     empty = pl.any_horizontal(pl.col(name).is_null() for name in KINDS)
     broken = empty | (pl.col("ImageID").str.len_bytes() != ID_BYTES)
-    # Without quotes: the tables have none, and a stray one would swallow lines.
-    table = pl.scan_csv(path, schema=schema, quote_char=None, ignore_errors=True, row_index_name="line")
-    chosen = table.select("line", *KINDS).filter(pl.col("LabelName").is_in(list(class_ids)) | broken)
-    try:
-        boxes = chosen.with_columns(pl.col("line").cast(pl.Int64) + 2).collect(engine="streaming")
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path}: is no usable CSV ({str(error).splitlines()[0]})", hint=AGAIN) from None
-    # A blank line is all nulls.
-    boxes = boxes.filter(~pl.all_horizontal(pl.col(name).is_null() for name in KINDS))
-    wrong = boxes.filter(broken)
-    if len(wrong):
-        row = wrong.row(0, named=True)
-        column = next((name for name in KINDS if row[name] is None), "ImageID")
-        raise DataError(f"{path}: line {row['line']}: no {_wanted(column)} in column {column}", hint=AGAIN)
+    wanted = pl.col("LabelName").is_in(list(class_ids)) | broken
+    found = [pl.DataFrame(schema={"line": pl.Int64, **KINDS})]
+    for piece in pieces(path, quoted=False):
+        check_fields(path, piece, len(header))
+        # Without quotes: the tables have none, and a stray one would swallow lines.
+        table = pl.scan_csv(
+            piece.data, schema=schema, has_header=False, quote_char=None, ignore_errors=True, row_index_name="line"
+        )
+        try:
+            chosen = table.select(pl.col("line").cast(pl.Int64) + piece.line, *KINDS).filter(wanted).collect()
+        except pl.exceptions.PolarsError as error:
+            said = str(error).splitlines()[0]
+            raise DataError(f"{path}: from line {piece.line}: is no usable CSV ({said})", hint=AGAIN) from None
+        # A blank line is all nulls.
+        chosen = chosen.filter(~pl.all_horizontal(pl.col(name).is_null() for name in KINDS))
+        wrong = chosen.filter(broken)
+        if len(wrong):
+            row = wrong.row(0, named=True)
+            column = next((name for name in KINDS if row[name] is None), "ImageID")
+            raise DataError(f"{path}: line {row['line']}: no {_wanted(column)} in column {column}", hint=AGAIN)
+        if len(chosen):
+            found.append(chosen)
+    boxes = pl.concat(found)
     _check_values(path, boxes)
     return boxes
 
@@ -111,16 +108,9 @@ def _wanted(column: str) -> str:
 
 def _header(path: Path) -> list[str]:
     """The names of the columns. Raises DataError when they are not those of a box table, in their order."""
-    try:
-        with path.open("rb") as file:
-            first = file.readline(HEADER_BYTES)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})", hint="check the path") from None
-    names = first.decode("utf-8-sig", errors="replace").rstrip("\r\n").split(",")
+    names = read_header(path)
     if tuple(names[: len(COLUMNS)]) == COLUMNS and len(set(names)) == len(names):
         return names
-    if not first.strip():
-        raise DataError(f"{path}: is empty", hint=AGAIN)
     place = next((i for i, name in enumerate(COLUMNS) if i >= len(names) or names[i] != name), len(COLUMNS))
     found = f"{names[place]!r}"[:60] if place < len(names) else "nothing"
     wanted = COLUMNS[place] if place < len(COLUMNS) else "each name once"
@@ -128,26 +118,6 @@ def _header(path: Path) -> list[str]:
         f"{path}: line 1: column {place + 1} is {found}, wanted {wanted}",
         hint=f"a table of boxes of Open Images has {', '.join(COLUMNS[4:8])} and so on, in this order",
     )
-
-
-def _check_fields(path: Path, fields: int) -> None:
-    """Raise DataError, with the line, unless every line that is not blank has so many fields."""
-    commas = lines = 0
-    last = b"\n"
-    with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            commas += piece.count(b",")
-            lines += piece.count(b"\n")
-            last = piece[-1:]
-    if commas == (lines + (last != b"\n")) * (fields - 1):
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            found = line.count(b",") + 1
-            if found == fields or not line.strip():
-                continue
-            end = "; the file ends in the middle of it" if not line.endswith(b"\n") else ""
-            raise DataError(f"{path}: line {number}: {found} fields, wanted {fields}{end}", hint=AGAIN)
 
 
 def _check_values(path: Path, boxes: pl.DataFrame) -> None:

@@ -165,13 +165,17 @@ class _Table:
                 with writing(self._part):
                     file.write(chunk)
                 self._progress(size, answer.total)
+        except Failure as failure:
+            if failure.reason == "truncated":
+                raise _cut(size, answer.total) from failure
+            raise
         finally:
             with writing(self._part):
                 file.close()
         if answer.total is not None and size != answer.total:
             if size > answer.total:
                 _remove(self._part)
-            raise Failure("truncated", f"the table ends early: {size:,} of {answer.total:,} bytes came", retry=True)
+            raise _cut(size, answer.total)
         self._check_md5(answer)
         with writing(self.path):
             self._part.replace(self.path)
@@ -191,6 +195,11 @@ class _Table:
             if found != digest:
                 _remove(self._part)
                 raise Failure("wrong-md5", f"MD5 {found} is not the {digest} of {source}", retry=True)
+
+
+def _cut(size: int, total: int | None) -> Failure:
+    of = "" if total is None else f" of {total:,}"
+    return Failure("truncated", f"the table ends early: {size:,}{of} bytes came", retry=True)
 
 
 def _plain_name(url: str) -> str:

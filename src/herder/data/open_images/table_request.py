@@ -14,9 +14,6 @@ from herder.data.download.failures import Failure
 from herder.data.download.settings import DownloadConfig
 from herder.data.download.transfer import GONE, REDIRECTS, RETRIED, retry_after
 
-CHUNK = 1 << 18
-"""Bytes that are written together."""
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -39,8 +36,8 @@ class Answer:
         return self.response.headers
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes, as they come."""
-        return self.response.aiter_raw(CHUNK)
+        """The bytes, as they come: gathered into larger chunks, those of a broken connection would be lost."""
+        return self.response.aiter_raw()
 
     async def aclose(self) -> None:
         """Let go of the connection."""
