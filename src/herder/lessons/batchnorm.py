@@ -100,7 +100,7 @@ def run(settings: LessonSettings) -> LessonResult:
 
 def train_one(data: CourseData, name: str, scale: float, batch: int, steps: int, seed: int) -> Trained:
     """Train one kind of network for ``steps`` steps of Adam, or the nearest whole number of epochs."""
-    network = FullyConnectedNet(
+    network: Any = FullyConnectedNet(
         HIDDEN,
         input_dim=data.dimensions,
         num_classes=len(data.class_names),
@@ -172,13 +172,13 @@ def _tables(by: str, heading: str, values: Sequence[float], found: Found) -> lis
             f"{title} by the {by}",
             (heading, *found),
             tuple(
-                (value, *(measure(one) for one in trained))
+                (value, *(float(getattr(one, measure)) for one in trained))
                 for value, *trained in zip(values, *found.values(), strict=True)
             ),
         )
         for title, measure in (
-            ("Validation accuracy of the best epoch", lambda one: one.validation),
-            ("Training loss in the end", lambda one: one.loss),
+            ("Validation accuracy of the best epoch", "validation"),
+            ("Training loss in the end", "loss"),
         )
     ]
 

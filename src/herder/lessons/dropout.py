@@ -34,7 +34,9 @@ TRAINING = 600
 RUNS, QUICK_RUNS = 4, 2
 """Trainings of each setting, each with pictures, first weights and masks of its own."""
 
-EPOCHS, QUICK_EPOCHS = 50, 8
+EPOCHS, LARGE_EPOCHS, QUICK_EPOCHS = 50, 15, 8
+"""Passes over the pictures: of digits, of photos, for a first look."""
+
 BATCH, RATE = 50, 1e-3
 
 
@@ -61,7 +63,9 @@ Found = dict[tuple[float, float], Trained]
 
 def run(settings: LessonSettings) -> LessonResult:
     """Train the same large network on few pictures, with wrong labels and without, with less and more dropout."""
-    runs, epochs = (QUICK_RUNS, QUICK_EPOCHS) if settings.quick else (RUNS, EPOCHS)
+    runs, epochs = QUICK_RUNS, QUICK_EPOCHS
+    if not settings.quick:
+        runs, epochs = RUNS, LARGE_EPOCHS if settings.data.large else EPOCHS
     found: Found = {}
     for wrong in (WRONG, RIGHT):
         for kept in KEPT:
@@ -93,7 +97,7 @@ def train_one(
     labels, classes = data.y_train[chosen], len(data.class_names)  # (N,)
     spoilt = rng.permutation(len(labels))[: round(wrong * len(labels))]
     labels[spoilt] = (labels[spoilt] + rng.integers(1, classes, len(spoilt))) % classes  # never the right one
-    network = FullyConnectedNet(
+    network: Any = FullyConnectedNet(
         HIDDEN,
         input_dim=data.dimensions,
         num_classes=classes,
@@ -200,4 +204,4 @@ def _draw_gaps(axes: Any, settings: list[Trained]) -> None:
         at = min(upper, lower) - 0.014
         axes.text(place - 0.06, at, text, ha="right", va="top", fontsize=9, fontweight="bold", bbox=paper)
     axes.set_xticks(range(len(KEPT)), [f"{kept:g}" for kept in KEPT])
-    axes.set_xlim(-0.3, len(KEPT) - 0.6)
+    axes.set_xlim(-0.45, len(KEPT) - 0.7)

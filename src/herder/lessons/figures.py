@@ -50,7 +50,7 @@ def draw_figure(draw: Callable[[Any], None], size: tuple[float, float], title: s
         "text.parse_math": False,
     }
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=size, layout="constrained")
+        figure: Any = Figure(figsize=size, layout="constrained")
         figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08, wspace=0.04, hspace=0.06)
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
@@ -156,7 +156,7 @@ def _signed_colours(pictures: Pixels) -> Pixels:
     largest = np.abs(pictures).max(axis=(1, 2, 3), keepdims=True)
     values: Pixels = pictures / np.where(largest > 0, largest, 1)  # -1 to 1
     if pictures.shape[1] == 3:
-        return (values + 1) / 2
+        return np.asarray((values + 1) / 2)
     blue, red = (np.array([int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)]) for c in (COLOURS[0], COLOURS[1]))
     end = np.where(values < 0, blue[None, :, None, None], red[None, :, None, None])  # (N, 3, H, W)
-    return 1 - np.abs(values) * (1 - end)
+    return np.asarray(1 - np.abs(values) * (1 - end))

@@ -43,7 +43,7 @@ def run(settings: LessonSettings) -> LessonResult:
     classifier = KNearestNeighbor()
     classifier.train(X, y)
     distances = classifier.compute_distances_no_loops(as_rows(data.X_test))  # (M, N)
-    predicted = classifier.predict_labels(distances, k=best)  # (M,)
+    predicted = classifier.predict_labels(distances, k=best).astype(np.int64)  # (M,)
     accuracy = float((predicted == data.y_test).mean())
     settings.say("the three versions of the distance")
     timing = time_versions(classifier, as_rows(data.X_test), quick=settings.quick)
