@@ -100,7 +100,7 @@ def run(settings: LessonSettings) -> LessonResult:
 
 def train_one(data: CourseData, name: str, scale: float, batch: int, steps: int, seed: int) -> Trained:
     """Train one kind of network for ``steps`` steps of Adam, or the nearest whole number of epochs."""
-    network: Any = FullyConnectedNet(
+    network = FullyConnectedNet(
         HIDDEN,
         input_dim=data.dimensions,
         num_classes=len(data.class_names),
@@ -108,14 +108,14 @@ def train_one(data: CourseData, name: str, scale: float, batch: int, steps: int,
         weight_scale=scale,
         seed=seed,
     )
-    samples = data.for_solver(TRAINING)
+    X, y = data.X_train[:TRAINING], data.y_train[:TRAINING]  # (N, C, H, W), (N,)
     solver = Solver(
         network,
-        samples,
+        {**data.for_solver(), "X_train": X, "y_train": y},
         update_rule="adam",
         optim_config={"learning_rate": RATE},
         batch_size=batch,
-        num_epochs=max(1, round(steps / max(1, len(samples["X_train"]) // batch))),
+        num_epochs=max(1, round(steps / max(1, len(X) // batch))),
         num_train_samples=1,  # only the accuracy on the validation pictures is wanted
         verbose=False,
         seed=seed,

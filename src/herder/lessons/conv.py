@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -88,7 +87,7 @@ def run(settings: LessonSettings) -> LessonResult:
     return LessonResult(_sentences(trained, moved, best, timing), (learned, tested, timing), {"conv": figure})
 
 
-def train_one(data: CourseData, network: Any, steps: int, seed: int) -> Trained:
+def train_one(data: CourseData, network: ThreeLayerConvNet | FullyConnectedNet, steps: int, seed: int) -> Trained:
     """Train a network with Adam for about ``steps`` steps, that is for whole epochs."""
     solver = Solver(
         network,

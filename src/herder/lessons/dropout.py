@@ -97,7 +97,7 @@ def train_one(
     labels, classes = data.y_train[chosen], len(data.class_names)  # (N,)
     spoilt = rng.permutation(len(labels))[: round(wrong * len(labels))]
     labels[spoilt] = (labels[spoilt] + rng.integers(1, classes, len(spoilt))) % classes  # never the right one
-    network: Any = FullyConnectedNet(
+    network = FullyConnectedNet(
         HIDDEN,
         input_dim=data.dimensions,
         num_classes=classes,
