@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from herder.data.download import DownloadConfig, DownloadItem, DownloadReport, Manifest, download
+from herder.data.download import DownloadConfig, DownloadItem, DownloadReport, Manifest, Row, download
 
 PHOTO = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 8
 """The beginning of a JPEG, and 2 KiB."""
@@ -145,3 +145,14 @@ def fetch(tmp_path: Path) -> Callable[..., DownloadReport]:
             return download(items, tmp_path / "out", config, manifest=own)
 
     return run
+
+
+def row_of(folder: Path, key: str = "a.jpg") -> Row:
+    with Manifest(folder / "manifest.sqlite") as manifest:
+        row = manifest.row(key)
+    assert row is not None
+    return row
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.part"))

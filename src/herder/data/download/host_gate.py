@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from purgatory import AsyncCircuitBreakerFactory
-from purgatory.domain.model import Context
+from purgatory.domain.model import Context, OpenedState
 
 from herder.data.download.failures import Failure
 from herder.data.download.settings import DownloadConfig
@@ -57,7 +57,11 @@ class HostGate:
 
     async def __aenter__(self) -> None:
         trying = self._state.state == "opened"
-        await self._breaker.__aenter__()
+        try:
+            await self._breaker.__aenter__()
+        except OpenedState:
+            # Purgatory goes by the clock on the wall, and somebody set it back.
+            raise Failure("connection", f"{self.host} is left alone for a while", retry=True) from None
         self._trying = self._trying or trying
 
     async def __aexit__(
