@@ -27,7 +27,7 @@ def draw_walks(
     """
 
     def draw(figure: Any) -> None:
-        top, bottom = figure.subfigures(2, 1, height_ratios=(1, 6.4))
+        top, bottom = figure.subfigures(2, 1, height_ratios=(1.1, 6.4))
         _draw_row(top.subplots(), noised, times, "Forward: a digit after so many steps of noise")
         widths = (len(left), *(len(samples) / 10 for samples in by_guidance.values()))
         back, *others = bottom.subplots(1, len(widths), width_ratios=widths)
@@ -37,7 +37,7 @@ def draw_walks(
         for axes, (guidance, samples) in zip(others, by_guidance.items(), strict=True):
             _draw_digits(axes, samples, f"Samples, guidance {guidance:g}")
 
-    return draw_figure(draw, (11, 6.1))
+    return draw_figure(draw, (11, 6.5))
 
 
 def draw_numbers(
@@ -117,11 +117,9 @@ def _draw_costs(axes: Any, walks: Sequence[Drawn], floor: float) -> None:
     whole, *short = walks
     axes.plot([e.seconds for e in short], [e.distance for e in short], "o-", color=COLOURS[0], label="DDIM")
     axes.plot([whole.seconds], [whole.distance], "s", color=COLOURS[1], markersize=7, label="DDPM")
-    for i, each in enumerate(walks):
-        place = (0, 8 if i % 2 else -14)  # above and below in turn: short walks lie close together
-        axes.annotate(
-            f"{each.steps}", (each.seconds, each.distance), place, textcoords="offset points", ha="center", fontsize=8
-        )
+    for each in walks:
+        at = (each.seconds, each.distance)
+        axes.annotate(f"{each.steps}", at, (0, 8), textcoords="offset points", ha="center", fontsize=8)
     axes.axhline(floor, color=COLOURS[2], label="two sets of real digits")
     logarithmic(axes.xaxis, np.array([each.seconds for each in walks]))
     axes.set_ylim(0, 1.2 * max(floor, *(each.distance for each in walks)))
