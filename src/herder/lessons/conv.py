@@ -4,7 +4,8 @@
 
 LeCun et al. (1998), https://doi.org/10.1109/5.726791. A filter has few weights and sees every place of every picture.
 The network is convolution, ReLU, 2 x 2 max pooling, a hidden layer and the scores; beside it learns one without
-convolution and with about as many weights, its hidden layer right on the pixels. Both are then shown the test pictures moved by a pixel or two.
+convolution and with about as many weights, its hidden layer right on the pixels. Both are then shown the test pictures
+moved by a pixel or two.
 """
 
 from __future__ import annotations

@@ -59,11 +59,16 @@ class CourseData:
         """Numbers in a picture, D = C * H * W."""
         return int(self.mean.size)
 
-    def for_solver(self, training: int | None = None) -> dict[str, Any]:
-        """The training (the first ``training`` of them) and validation set under the names that Solver wants."""
+    @property
+    def large(self) -> bool:
+        """Whether a step takes so long that lessons must do with fewer of them."""
+        return self.dimensions > 1_000
+
+    def for_solver(self) -> dict[str, Any]:
+        """The training and validation set under the names that Solver wants."""
         return {
-            "X_train": self.X_train[:training],
-            "y_train": self.y_train[:training],
+            "X_train": self.X_train,
+            "y_train": self.y_train,
             "X_val": self.X_val,
             "y_val": self.y_val,
         }

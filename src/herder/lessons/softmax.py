@@ -24,7 +24,9 @@ RATES = (0.001, 0.01, 0.1, 1.0)
 STRENGTHS = (0.0, 0.0001, 0.001, 0.01, 0.1)
 """Learning rates and regularisation strengths of the grid."""
 
-STEPS, QUICK_STEPS = 1_500, 200
+STEPS, LARGE_STEPS, QUICK_STEPS = 1_500, 300, 200
+"""Steps of a training: on digits, on photos, for a first look."""
+
 BATCH = 200
 
 KINDS: tuple[tuple[str, type[LinearClassifier]], ...] = (("softmax", Softmax), ("SVM", LinearSVM))
@@ -47,7 +49,7 @@ class Trained:
 def run(settings: LessonSettings) -> LessonResult:
     """Search both losses over the grid, test the best of each, and look at their templates."""
     data = settings.data
-    steps = QUICK_STEPS if settings.quick else STEPS
+    steps = QUICK_STEPS if settings.quick else LARGE_STEPS if data.large else STEPS
     best: dict[str, Trained] = {}
     grids: dict[str, Floats] = {}
     for name, kind in KINDS:
