@@ -102,14 +102,14 @@ def _draw_losses(axes: Any, history: tuple[GanStep, ...]) -> None:
 def _draw_distance(axes: Any, trained: Trained) -> None:
     steps, found = list(trained.seen), [quality.frechet for quality in trained.seen.values()]
     floor = trained.seen[steps[-1]].real_halves
-    axes.plot(steps, found, "o-", color=COLOURS[1], markersize=4, label="samples")
-    axes.axhline(floor, color=COLOURS[2], label="two halves of the real digits")
+    axes.plot(steps, found, "o-", color=COLOURS[1], markersize=4)
+    axes.axhline(floor, color=COLOURS[2])
+    axes.text(steps[0], 1.12 * floor, "two halves of the real digits", color=COLOURS[2], fontsize=8)
     logarithmic(axes.xaxis, np.array(steps))
     logarithmic(axes.yaxis, np.array([floor, *found]))
     ticks = steps if len(steps) < 5 else [steps[0], *steps[2::2]]
     axes.set_xticks(ticks, [f"{step:,}" for step in ticks])
-    frame(axes, "step (logarithmic)", "Fréchet distance (logarithmic)", "Distance to the real digits")
-    axes.legend(loc="upper right")
+    frame(axes, "step (logarithmic)", "Fréchet distance (logarithmic)", "Distance of the samples to real digits")
 
 
 def _draw_shares(axes: Any, names: tuple[str, ...], drawn: tuple[float, ...], real: tuple[float, ...]) -> None:
