@@ -8,6 +8,8 @@ import http.server
 import importlib
 import io
 import json
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -562,3 +564,39 @@ def test_a_list_without_labels(fetch_list: Fetch, tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     assert "no labels" in str(error(fetch_list(tmp_path / "list.txt", "--labels", tmp_path / "labels")))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_fetches_the_same(site: OpenImages, fetch: Fetch, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    for i in range(12):
+        site.add(i)
+    site.publish()
+    # In a process of its own: Ray warns of this and that, which is an error among the tests, and starts others.
+    words = ["--classes", "Alpaca", "--out", tmp_path / "out", "--annotations-url", site.url, "--photos-url", site.url]
+    words += ["--cache", tmp_path / "cache", "--allow-private", "--no-report", "--engine", "ray", "--ray-shards", 2]
+    command = [sys.executable, "-c", "from herder.cli import main; main()", "data", "fetch", "open-images"]
+    done = subprocess.run([*command, *map(str, words)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert fetch(out="local").exit_code == 0
+    assert read_dataset(tmp_path / "out").fingerprint() == read_dataset(tmp_path / "local").fingerprint()
+    assert set(site.photos_sent().values()) == {2}
+
+
+def test_ctrl_c_is_no_loss(site: OpenImages, fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(3):
+        site.add(i)
+    site.publish()
+    fetching = importlib.import_module("herder.api.fetching")
+    with monkeypatch.context() as patch:
+
+        def stopped(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(fetching, "_check", stopped)
+        result = fetch()
+    assert result.exit_code == 130
+    assert "the same command goes on" in result.stderr
+    assert fetch().exit_code == 0
+    assert len(read_dataset(tmp_path / "out")) == 3
+    assert set(site.photos_sent().values()) == {1}
