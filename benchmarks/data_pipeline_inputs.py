@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-GRAIN = 10.0
+GRAIN = 7.0
 """Standard deviation of the grain, of 255."""
 
 CLASSES = 600
@@ -28,7 +28,7 @@ def write_photos(folder: Path, count: int) -> int:
         clouds = np.asarray(coarse.resize((640, 480), Image.Resampling.BICUBIC))
         photo = np.clip(clouds + rng.normal(0, GRAIN, (480, 640, 1)), 0, 255).astype(np.uint8)
         out = io.BytesIO()
-        Image.fromarray(photo).save(out, "JPEG", quality=88)
+        Image.fromarray(photo).save(out, "JPEG", quality=85)
         (folder / f"{i}.jpg").write_bytes(out.getvalue())
         size += len(out.getvalue())
     return size

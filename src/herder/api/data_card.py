@@ -105,8 +105,8 @@ def data_card(name: str, facts: DatasetFacts, settings: Mapping[str, str], fetch
     sources, statistics, totals = Sources(facts), facts.statistics, facts.totals
     lines = [f"# {_plain(name)}", ""]
     lines += [
-        f"{statistics.photos:,} photos with {statistics.boxes:,} boxes of {len(statistics.classes):,} classes, "
-        f"written by herder{f'; fetched until {fetched}' if fetched else ''}. "
+        f"Photos: {statistics.photos:,}, boxes: {statistics.boxes:,}, classes: {len(statistics.classes):,}; written by "
+        f"herder{f'; fetched until {fetched}' if fetched else ''}. "
         "`report.html` shows it, `report.json` has the numbers, `attribution.csv` the credit of each photo.",
         "",
     ]
@@ -143,12 +143,12 @@ def warnings(facts: DatasetFacts, sources: Sources) -> list[str]:
     found = []
     statistics, notes = facts.statistics, facts.reasons[Severity.NOTE]
     if sources.without_licence:
-        found.append(f"Of {sources.without_licence:,} photos nobody knows the licence: do not publish them.")
+        found.append(f"Photos of which nobody knows the licence: {sources.without_licence:,}. Do not publish them.")
     if facts.crossing:
         count = len(facts.crossing)
-        found.append(f"{count:,} groups of near duplicates reach over several splits: `herder data split` mends that.")
+        found.append(f"Groups of near duplicates over several splits: {count:,}. `herder data split` mends that.")
     if (shared := shared_authors(facts)) > 0:
-        found.append(f"{shared:,} authors have photos in several splits: those may show the same animals.")
+        found.append(f"Authors with photos in several splits, which may show the same animals: {shared:,}.")
     if statistics.imbalance > 10:
         found.append(f"The most frequent class has {statistics.imbalance:,.0f} times the boxes of the rarest.")
     empty = [entry.name for entry in statistics.classes if not entry.boxes]
@@ -157,7 +157,7 @@ def warnings(facts: DatasetFacts, sources: Sources) -> list[str]:
     if not facts.quality:
         found.append("Photos were not decoded and boxes not checked: `herder data check` does.")
     if notes["near-duplicate"] or notes["duplicate-photo"]:
-        found.append(f"{notes['near-duplicate'] + notes['duplicate-photo']:,} photos are like another one.")
+        found.append(f"Photos that are like another one: {notes['near-duplicate'] + notes['duplicate-photo']:,}.")
     return found
 
 

@@ -37,8 +37,8 @@ def class_plot(classes: Sequence[ClassStatistics]) -> bytes:
 
     def draw(axes: Any) -> None:
         places = range(len(names))
-        axes.barh(places, used, color=COLOURS[0], label="counted")
-        axes.barh(places, ignored, left=used, color="#b8bfc6", label="to be ignored")
+        axes.barh(places, used, 0.6, color=COLOURS[0], label="counted")
+        axes.barh(places, ignored, 0.6, left=used, color="#b8bfc6", label="to be ignored")
         for place, (a, b) in enumerate(zip(used, ignored, strict=True)):
             axes.text(a + b, place, f" {a + b:,}", va="center", fontsize=8, color=INK)
         axes.set_yticks(places, names)
@@ -61,7 +61,9 @@ def histogram(values: Values, name: str, *, ratio: bool = False, marks: Sequence
             axes.set_xscale("log")
             from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_locator(
+                LogLocator(subs=(1, 2, 5) if edges[-1] > 30 * edges[0] else (1, 1.5, 2, 3, 5, 7))
+            )
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
         for value, text in marks:
@@ -83,7 +85,7 @@ def histogram_edges(values: Values, *, ratio: bool = False, bins: int = 30) -> V
         return np.asarray(np.geomspace(low, high, bins + 1), np.float64)
     if high - low < bins and (values == values.round()).all():
         return np.arange(low - 0.5, high + 1)
-    return np.linspace(low, max(high, low + 1e-9), bins + 1)
+    return np.linspace(low, max(high, low + 1e-6 * max(1.0, abs(low))), bins + 1)
 
 
 def place_plot(records: Sequence[ImageRecord]) -> bytes:

@@ -22,6 +22,9 @@ from herder.images import read_image
 CELL = 420
 """Pixels of the longest side of the photos shown."""
 
+LINE = 2
+"""Pixels of a box's line on them."""
+
 IGNORED = (160, 166, 172)
 """RGB of boxes that are to be ignored."""
 
@@ -137,15 +140,20 @@ def _contents(facts: DatasetFacts) -> Section:
             "Sizes of boxes, with COCO's limits.",
         ),
         Picture(histogram(counts, "boxes on a photo"), "Boxes on a photo", "How many boxes a photo has."),
-        Picture(histogram(long, "longer side, pixels"), "Sizes of photos", "Sizes of photos."),
-        Picture(
-            histogram(aspects, "width / height", ratio=True), "Shapes of photos", "Shapes of photos: above 1 lies wide."
-        ),
     ]
+    alike = []
+    for values, name, text, ratio in (
+        (long, "longer side, pixels", "Sizes of photos.", False),
+        (aspects, "width / height", "Shapes of photos: above 1 lies wide.", True),
+    ):
+        if np.ptp(values) > 0:
+            pictures.append(Picture(histogram(values, name, ratio=ratio), name, text))
+        else:
+            alike.append((f"All photos: {name}", f"{values[0]:.4g}"))
     text = f"{statistics.boxes:,} boxes: {sizes}; {statistics.backgrounds:,} photos show none."
     rows = [(c.name, c.boxes, c.photos, c.ignored) for c in sorted(statistics.classes, key=lambda c: -c.boxes)]
     table = Table(("Class", "Boxes", "Photos", "Boxes to be ignored"), rows[:ROWS])
-    return Section("Classes and sizes", text, tables=[table], pictures=pictures)
+    return Section("Classes and sizes", text, facts=alike, tables=[table], pictures=pictures)
 
 
 def _random(facts: DatasetFacts, random: Sequence[int]) -> Section:
@@ -179,8 +187,8 @@ def _duplicates(facts: DatasetFacts) -> Section:
             pictures += [picture] if picture is not None else []
     return Section(
         "Duplicates",
-        f"{len(groups):,} groups of photos that are the same or nearly the same; {exact:,} of them are the same file. "
-        f"{len(facts.crossing):,} groups reach over several splits.",
+        "Groups of photos that are the same or nearly the same; those that reach over several splits leak.",
+        numbers=[("Groups", len(groups)), ("The same file", exact), ("Over several splits", len(facts.crossing))],
         pictures=pictures,
     )
 
@@ -234,8 +242,9 @@ def _drawn(pixels: NDArray[np.uint8], record: ImageRecord, class_names: Sequence
     boxes = as_boxes(record.boxes * np.float32(factor))
     pairs = list(zip(record.classes.tolist(), record.ignore.tolist(), strict=True))
     colours = [IGNORED if ignore else PALETTE[c % len(PALETTE)] for c, ignore in pairs]
-    labels = [class_names[c] for c, _ in pairs]
-    return draw_boxes(pixels, boxes, labels, color=colours)
+    # Of a single class the names would only hide the animals.
+    labels = [class_names[c] for c, _ in pairs] if len(class_names) > 1 else []
+    return draw_boxes(pixels, boxes, labels, color=colours, thickness=LINE)
 
 
 def _counted(record: ImageRecord, class_names: Sequence[str]) -> str:
