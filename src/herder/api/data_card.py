@@ -66,8 +66,8 @@ class Sources:
         }
 
 
-def credit(record: ImageRecord) -> str:
-    """Title, author, source and licence of a photo in one line; "" where nothing is known.
+def credit(record: ImageRecord, *, short: bool = False) -> str:
+    """Title, author, source and licence of a photo in one line; "" where nothing is known. ``short``: no addresses.
 
     >>> from pathlib import Path
     >>> from herder.data.records import PhotoSource
@@ -79,6 +79,8 @@ def credit(record: ImageRecord) -> str:
     who = " ".join(
         [*([f'"{source.title}"'] if source.title else []), *([f"by {source.author}"] if source.author else [])]
     )
+    if short:
+        return ", ".join(part for part in (who, record.licence or source.licence_url) if part)
     known = (who, source.page or source.url, _licence(record))
     return ", ".join(part for part in known if part)
 

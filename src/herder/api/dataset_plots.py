@@ -46,7 +46,7 @@ def class_plot(classes: Sequence[ClassStatistics]) -> bytes:
         axes.margins(x=0.14)
         _frame(axes, "boxes", "")
         if any(ignored):
-            axes.legend(frameon=False, fontsize=8, loc="lower right")
+            axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderpad=0)
 
     return _draw(draw, (4.6, min(6.5, max(2.2, 0.9 + 0.28 * len(names)))))
 

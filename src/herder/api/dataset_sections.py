@@ -88,7 +88,7 @@ def _way(facts: DatasetFacts) -> Section:
 def _speed(facts: DatasetFacts) -> Section:
     photos, size = sum(b.photos for b in facts.batches), sum(b.bytes for b in facts.batches)
     seconds = sum(b.seconds for b in facts.batches)
-    rows = [(i, b.photos, b.bytes / 1e6, b.seconds, b.rate) for i, b in enumerate(facts.batches, 1)]
+    rows = [(i, b.photos, round(b.bytes / 1e6), b.seconds, round(b.rate)) for i, b in enumerate(facts.batches, 1)]
     more = f"The first {ROWS} of {len(rows):,} batches; report.json has all." if len(rows) > ROWS else ""
     columns = ("Batch", "Photos", "MB", "Seconds", "Photos a second")
     return Section(
@@ -227,7 +227,9 @@ def _picture(facts: DatasetFacts, photo: int, text: str) -> Picture | None:
     except DataError:
         return None
     split = facts.splits[photo]
-    caption = ". ".join(part for part in (f"{split}/{record.path.name}".lstrip("/"), text, credit(record)) if part)
+    caption = ". ".join(
+        part for part in (f"{split}/{record.path.name}".lstrip("/"), text, credit(record, short=True)) if part
+    )
     alt = f"{record.path.name} with {len(record)} boxes"
     return Picture.of(_drawn(pixels, record, facts.whole.class_names), alt, caption, width=Width.THIRD)
 
