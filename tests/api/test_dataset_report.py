@@ -29,7 +29,7 @@ from herder.data.download import DownloadItem, Manifest, Outcome, State
 from herder.data.formats import read_splits
 from herder.data.quality import run_checks
 from herder.data.quality.photo_checks import PhotoFinding
-from herder.data.records import Dataset, ImageRecord, PhotoSource
+from herder.data.records import Dataset, ImageRecord, PhotoSource, Problem, Severity
 from herder.errors import DataError, MissingExtraError
 
 BOX = "0 0.5 0.5 0.5 0.5\n"
@@ -140,6 +140,16 @@ def test_a_fetch_is_told_from_its_manifest(tmp_path: Path, make_photo: MakePhoto
     assert (checks["truncated"]["looked_at"], checks["truncated"]["passed"]) == (5, 4)
     assert found["fetched_until"]
     assert (tmp_path / "out" / "DATA_CARD.md").read_text().startswith("# Herd\n")
+
+
+def test_a_broken_photo_that_was_looked_at_closely_counts_once() -> None:
+    path = Path("a.jpg")
+    broken = [Problem(path, "photo-broken", "the header cannot be read"), Problem(path, "truncated", "it ends early")]
+    other = Problem(Path("b.jpg"), "photo-broken", "it is damaged")
+    part = Dataset((record("c.jpg"),), ("alpaca",), problems=(broken[0],))
+    found = collect_facts([part], problems=[*broken, other])
+    assert found.reasons[Severity.SET_ASIDE] == {"truncated": 1, "photo-broken": 1}
+    assert found.totals.set_aside == 2
 
 
 def test_nothing_and_a_single_photo_make_a_report(tmp_path: Path, make_photo: MakePhoto) -> None:

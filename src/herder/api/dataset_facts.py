@@ -24,6 +24,8 @@ from herder.errors import DataError
 if TYPE_CHECKING:
     from herder.data.download import DownloadReport, Manifest
 
+BROKEN = "photo-broken"
+
 PHOTO_CHECKS = {
     "empty-file": "has bytes at all",
     "html-page": "is no web page under a photo's name",
@@ -248,6 +250,9 @@ def collect_facts(
     """Bring together what the dataset, its checks, the manifest and the last download tell."""
     found = dict.fromkeys([*problems, *(p for report in quality for p in report.problems)])
     found.update(dict.fromkeys(p for part in parts for p in part.problems))
+    # Reading says that a photo is broken, and a check that looked closer says how: that is one failure, not two.
+    closer = {p.path for p in found if p.severity is Severity.SET_ASIDE and p.reason in PHOTO_CHECKS.keys() - {BROKEN}}
+    found = {p: None for p in found if p.reason != BROKEN or p.path not in closer}
     if manifest is None:
         states = {str(state): count for state, count in download.totals.items()} if download else {}
         batches = tuple(Throughput(b.items, b.bytes, b.seconds) for b in download.batches) if download else ()
