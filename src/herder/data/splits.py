@@ -129,9 +129,14 @@ def deal_out(counts: IntArray, shares: FloatVector, seed: int) -> IntArray:
 
 
 def _improve(part_of: IntArray, counts: IntArray, shares: FloatVector, order: IntArray, passes: int = 10) -> None:
-    """Move single groups, in place, while that lessens the squared distance of all shares from those wanted."""
-    amounts = counts / np.maximum(counts.sum(axis=0), 1)  # (G, L): a group's share of each label
-    lacks = np.stack([share - amounts[part_of == part].sum(axis=0) for part, share in enumerate(shares)])  # (P, L)
+    """Move single groups, in place, while that lessens the squared distance of all shares from those wanted.
+
+    The share of photos, which was asked for, weighs as much as those of all labels together.
+    """
+    weights = np.ones(counts.shape[1])
+    weights[-1] = math.sqrt(counts.shape[1] - 1)
+    amounts = weights * counts / np.maximum(counts.sum(axis=0), 1)  # (G, L): a group's share of each label
+    lacks = np.stack([share * weights - amounts[part_of == part].sum(axis=0) for part, share in enumerate(shares)])  # (P, L)
     sizes = np.bincount(part_of, minlength=len(shares))
     for _ in range(passes):
         moved = False

@@ -70,9 +70,8 @@ def group_duplicates(findings: Sequence[PhotoFinding], radius: int) -> tuple[Dup
             same = first.setdefault(finding.sha256, i)
             links += [DuplicateLink(same, i, same_file=True)] if same != i else []
     hashes = [finding.hash for finding in findings]
-    links += close_pairs(
-        [None if i not in first.values() else h for i, h in enumerate(hashes)] if links else hashes, radius
-    )
+    again = {link.b for link in links}  # the first of the same files speaks for all of them
+    links += close_pairs([None if i in again else h for i, h in enumerate(hashes)], radius)
     return tuple(_groups(links, hashes, radius))
 
 

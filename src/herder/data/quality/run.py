@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from typing import Any
 
 from herder.data.quality.box_checks import check_boxes, check_classes
 from herder.data.quality.config import QualityConfig
-from herder.data.quality.duplicates import DuplicateGroup, group_duplicates
+from herder.data.quality.duplicates import DuplicateGroup, DuplicateLink, group_duplicates
 from herder.data.quality.photo_checks import PhotoFinding, check_photo
 from herder.data.records import Dataset, ImageRecord, Problem, Severity
 from herder.data.statistics import DatasetStatistics, dataset_statistics
@@ -184,12 +184,18 @@ def _changed(record: ImageRecord, finding: PhotoFinding) -> Iterator[Problem]:
 def _doubled(group: DuplicateGroup, paths: Sequence[Path]) -> Iterator[Problem]:
     """A note for each member but the first: which photo it is like, and how much."""
     # Links are told from the first member outwards, so that each photo is compared with one that was named before.
-    known, waiting = {group.members[0]}, list(group.links)
+    links: dict[int, list[DuplicateLink]] = defaultdict(list)
+    for link in group.links:
+        links[link.a].append(link)
+        links[link.b].append(link)
+    known, waiting = {group.members[0]}, deque((group.members[0], link) for link in links[group.members[0]])
     while waiting:
-        link = next(link for link in waiting if link.a in known or link.b in known)
-        waiting.remove(link)
-        old, new = (link.a, link.b) if link.a in known else (link.b, link.a)
+        old, link = waiting.popleft()
+        new = link.b if link.a == old else link.a
+        if new in known:
+            continue
         known.add(new)
+        waiting.extend((new, further) for further in links[new])
         if link.same_file:
             hint = "keep one of them, above all where one is for training and one for validation"
             yield Problem(paths[new], "duplicate-photo", f"the same file as {paths[old]}", hint, Severity.NOTE)
