@@ -17,7 +17,7 @@ from pathlib import Path
 
 from herder.files import write_atomic
 from herder.lessons.course import LESSONS, find_lesson
-from herder.lessons.lesson import Lesson, LessonResult, LessonSettings, number_text
+from herder.lessons.lesson import Lesson, LessonResult, LessonSettings, column_texts
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "lessons"
@@ -29,7 +29,8 @@ def as_markdown(result: LessonResult) -> str:
     """What the lesson says, and its tables."""
     parts = ["\n".join(f"- {sentence}" for sentence in result.sentences)]
     for table in result.tables:
-        rows = [table.columns, ["---"] * len(table.columns), *(map(number_text, row) for row in table.rows)]
+        texts = [column_texts(cells) for cells in zip(*table.rows, strict=True)]
+        rows = [table.columns, ["---"] * len(table.columns), *zip(*texts, strict=True)]
         lines = "\n".join("| " + " | ".join(row) + " |" for row in rows)
         parts.append(f"{table.title}:\n\n{lines}")
     return "\n\n".join(parts) + "\n"

@@ -85,7 +85,9 @@ def run(settings: LessonSettings) -> LessonResult:
     first = trained[best].network.params["W1"]  # (F, C, HH, WW)
     curves = {name: (each.losses, each.training, each.validation) for name, each in trained.items()}
     figure = draw_lesson(data, first, trained[best].network.params["b1"], curves, moved, timing)
-    return LessonResult(_sentences(trained, moved, best, timing), (learned, tested, timing), {"conv": figure})
+    return LessonResult(
+        _sentences(trained, moved, best, len(data.X_test), timing), (learned, tested, timing), {"conv": figure}
+    )
 
 
 def train_one(data: CourseData, network: ThreeLayerConvNet | FullyConnectedNet, steps: int, seed: int) -> Trained:
@@ -155,13 +157,18 @@ def _weights(network: ThreeLayerConvNet | FullyConnectedNet) -> int:
 
 
 def _sentences(
-    trained: Mapping[str, Trained], moved: Mapping[str, Mapping[int, float]], best: str, timing: NumberTable
+    trained: Mapping[str, Trained],
+    moved: Mapping[str, Mapping[int, float]],
+    best: str,
+    tested: int,
+    timing: NumberTable,
 ) -> tuple[str, ...]:
     forward, backward = (float(row[3]) for row in timing.rows[:2])
+    error = float(np.sqrt(moved[best][0] * (1 - moved[best][0]) / tested))
     return (
         f"Best on the validation pictures are filters of {best}: {trained[best].validation[-1]:.1%} are right, without "
         f"convolution {trained[DENSE].validation[-1]:.1%}. On the test pictures it is {moved[best][0]:.1%} and "
-        f"{moved[DENSE][0]:.1%}.",
+        f"{moved[DENSE][0]:.1%}; chance alone moves each by {error:.1%} (one standard error).",
         f"Moved by one pixel, {moved[best][1]:.1%} of the test pictures are still right with convolution and "
         f"{moved[DENSE][1]:.1%} without. The filters move along, pooling forgives one step, but the hidden layer has "
         "learned where things stand.",

@@ -174,7 +174,7 @@ def _draw(found: Found, runs: int) -> bytes:
                 axes,
                 "p, probability of keeping a unit",
                 "accuracy in the end" if wrong else "",
-                f"{_labels(wrong)}: gap",
+                f"{_labels(wrong)}, and the gap in points",
             )
         axes.legend(loc="lower left")
 
