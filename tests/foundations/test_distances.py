@@ -69,6 +69,16 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pairwise_distances(x, y) == pytest.approx(whole, rel=1e-6)
 
 
+@pytest.mark.parametrize("kept", [0, 10**9])
+def test_points_may_be_measured_from_again_and_again(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distances, "KEPT_VALUES", kept)
+    monkeypatch.setattr(distances, "CACHE_VALUES", 700)
+    x, y = CASES["pixels"]
+    points = distances.Points(y)
+    for part in (x[:7], x[7:30], x[30:]):
+        assert pairwise_distances(part, points) == pytest.approx(cdist(part, y), rel=1e-6)
+
+
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 4), st.floats(-1e3, 1e3), st.integers(0, 2**32 - 1))
 def test_any_small_arrays(m: int, n: int, d: int, shift: float, seed: int) -> None:
     rng = np.random.default_rng(seed)

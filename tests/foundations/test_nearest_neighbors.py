@@ -49,6 +49,14 @@ def test_blocks_change_nothing(digits: tuple[Any, Any], monkeypatch: pytest.Monk
     assert knn.predict(X[100:150], k=3).tolist() == whole.tolist()
 
 
+def test_training_anew_forgets_the_old_samples(digits: tuple[Any, Any]) -> None:
+    X, y = digits
+    knn = trained(X[:50], y[:50])
+    knn.compute_distances_no_loops(X[100:110])
+    knn.train(X[50:90], y[50:90])
+    assert knn.compute_distances_no_loops(X[100:110]) == pytest.approx(knn.compute_distances_one_loop(X[100:110]))
+
+
 def test_pixels_of_uint8_do_not_wrap_around() -> None:
     knn = trained(np.array([[250, 0]], np.uint8), np.array([0]))
     for distances in (knn.compute_distances_two_loops, knn.compute_distances_one_loop, knn.compute_distances_no_loops):

@@ -11,6 +11,7 @@ data of few dimensions or of clusters, the product is taken in float64, which le
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +29,9 @@ CACHE_VALUES = 2**20
 MOST_ROWS = 1024
 """Rows of a block, however short they are: a million distances at a time."""
 
+KEPT_VALUES = 2**24
+"""Up to so many values a set is kept ready: 64 MB in float32."""
+
 CLOSE_SHORT, CLOSE = 0.5, 1e-9
 """|x - y|^2 / (|x|^2 + |y|^2) up to which a product in float32, or in float64, has lost too many digits."""
 
@@ -38,35 +42,65 @@ FEW = 0.02
 """Share of close pairs above which the product is taken in float64, where far fewer are close."""
 
 
-def pairwise_distances(x: Array, y: Array) -> NDArray[np.float64]:
+def pairwise_distances(x: Array, y: Array | Points) -> NDArray[np.float64]:
     """Distances (M, N) between the rows of x (M, D) and those of y (N, D), right to 1e-6 relative.
 
-    Besides the answer it needs a fixed amount of memory, whatever M and N. Raises ValueError when the rows differ in
-    length, hold NaN or infinity, or are no real numbers.
+    Besides the answer it needs a fixed amount of memory, whatever M and N. Where many x are measured from the same y,
+    ``Points(y)`` prepares y once. Raises ValueError when the rows differ in length, hold NaN or infinity, or are no
+    real numbers.
 
     >>> pairwise_distances(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
     [[5.0, 0.0]]
     """
     x = check_shape("x", x, "M", "D")
-    y = check_shape("y", y, "N", x.shape[1])
-    out = np.zeros((len(x), len(y)))
+    D = x.shape[1]
+    points = y if isinstance(y, Points) else Points(check_shape("y", y, "N", D))
+    if points.rows.shape[1] != D:
+        raise ValueError(f"x: found shape {x.shape}, wanted (M, {points.rows.shape[1]})")
+    out = np.zeros((len(x), len(points.rows)))
     if not out.size:
         return out
-    centre = y[:: max(1, len(y) // 256)].mean(axis=0, dtype=np.float64)  # any point serves; this one is in the midst
-    m, n = (min(MOST_ROWS, max(1, values // max(1, x.shape[1]))) for values in (BLOCK_VALUES, CACHE_VALUES))
+    length = min(MOST_ROWS, max(1, BLOCK_VALUES // max(1, D)))
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is found by its square
-        short = _mostly_far(_Rows(_sample(x), centre), _Rows(_sample(y), centre))
-        for i in range(0, len(x), m):
-            rows = _Rows(x[i : i + m], centre)
-            for j in range(0, len(y), n):
-                _fill(out[i : i + m, j : j + n], rows, _Rows(y[j : j + n], centre), short=short)
+        short = _mostly_far(_Rows(_sample(x), points.centre), _Rows(_sample(points.rows), points.centre))
+        for i in range(0, len(x), length):
+            rows = _Rows(x[i : i + length], points.centre)
+            for j, block in points.blocks():
+                _fill(out[i : i + length, j : j + len(block.rows)], rows, block, short=short)
     return out
+
+
+class Points:
+    """Rows (N, D) to measure distances from: moved to their middle and rounded, which small sets keep ready.
+
+    The array must not be changed afterwards. Raises ValueError for what is no array (N, D) of real numbers.
+    """
+
+    def __init__(self, rows: Array) -> None:
+        self.rows = check_shape("y", rows, "N", "D")
+        # Any point serves as the centre; this one is in the midst.
+        self.centre = self.rows[:: max(1, len(self.rows) // 256)].mean(axis=0, dtype=np.float64) if len(rows) else 0
+        self._kept: list[tuple[int, _Rows]] = []
+
+    def blocks(self) -> Iterator[tuple[int, _Rows]]:
+        """Where each block of rows starts, and the block, ready for use."""
+        if self._kept:
+            yield from self._kept
+            return
+        length = min(MOST_ROWS, max(1, CACHE_VALUES // max(1, self.rows.shape[1])))
+        ready = []
+        for start in range(0, len(self.rows), length):
+            block = _Rows(self.rows[start : start + length], self.centre)
+            if self.rows.size <= KEPT_VALUES:
+                ready.append((start, block))
+            yield start, block
+        self._kept = ready
 
 
 class _Rows:
     """A block of rows (n, D), moved to ``centre``: in float32 at once, in float64 where that is not enough."""
 
-    def __init__(self, rows: Array, centre: NDArray[np.float64]) -> None:
+    def __init__(self, rows: Array, centre: Any) -> None:
         self.rows = rows
         self.centre = centre
         self.short = np.empty(rows.shape, np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from herder.foundations.arguments import Array, check_choice, check_shape, check_whole
-from herder.foundations.distances import pairwise_distances
+from herder.foundations.distances import Points, pairwise_distances
 
 BLOCK_DISTANCES = 2**25
 """Distances held at a time while predicting: 256 MB."""
@@ -31,6 +31,7 @@ class KNearestNeighbor:
     def __init__(self) -> None:
         self.X_train: Array = np.zeros((0, 0))
         self.y_train: NDArray[np.integer[Any]] = np.zeros(0, np.int64)
+        self._points: Points | None = None
 
     def train(self, X: Array, y: Array) -> None:
         """Remember the training samples X (N, D) and their labels y (N,), whole numbers."""
@@ -79,7 +80,10 @@ class KNearestNeighbor:
 
     def compute_distances_no_loops(self, X: Array) -> NDArray[np.float64]:
         """The same distances (M, N) by a matrix product; ``distances`` tells how it keeps them accurate."""
-        return pairwise_distances(self._checked(X), self.X_train)
+        X = self._checked(X)
+        if self._points is None or self._points.rows is not self.X_train:
+            self._points = Points(self.X_train)
+        return pairwise_distances(X, self._points)
 
     def predict_labels(self, dists: Array, k: int = 1) -> NDArray[np.integer[Any]]:
         """Vote: labels (M,) from distances (M, N) to the training samples.
