@@ -18,6 +18,7 @@ from pathlib import Path
 from herder.files import write_atomic
 from herder.lessons.course import LESSONS, find_lesson
 from herder.lessons.lesson import Lesson, LessonResult, LessonSettings, column_texts
+from herder.lessons.one_thread import one_blas_thread
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "lessons"
@@ -39,7 +40,8 @@ def as_markdown(result: LessonResult) -> str:
 def run(lesson: Lesson) -> float:
     """Run one lesson, write figure and page, and return its seconds."""
     start = time.perf_counter()
-    result = lesson.run(LessonSettings())
+    with one_blas_thread():
+        result = lesson.run(LessonSettings())
     seconds = time.perf_counter() - start
     for name, png in result.figures.items():
         write_atomic(PAGES / "images" / f"{name}.png", png)

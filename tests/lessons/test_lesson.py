@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from herder.errors import ResourceError
+from herder.errors import MissingExtraError, ResourceError
 from herder.lessons.lesson import (
     Lesson,
     LessonResult,
@@ -18,6 +20,7 @@ from herder.lessons.lesson import (
     number_text,
     write_result,
 )
+from herder.lessons.one_thread import one_blas_thread
 
 TABLE = NumberTable("Some", ("name", "count", "share"), (("a", 3, 0.5), ("b", 4, math.nan), ("c", 5, math.inf)))
 RESULT = LessonResult(("It works.",), (TABLE,), {"one": b"first", "two": b"second"})
@@ -80,3 +83,23 @@ def test_pictures_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = LessonSettings(Path("folder"), seed=5)
     assert settings.data is settings.data
     assert asked == [(Path("folder"), 5)]
+
+
+def test_matrices_are_multiplied_on_one_thread_for_a_while() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    np.ones((2, 2)) @ np.ones((2, 2))  # NumPy and its BLAS are loaded
+
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = threads()
+        with one_blas_thread():
+            assert threads() == {1}
+        assert threads() == before
+
+
+def test_without_threadpoolctl_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)  # what an import then finds
+    with pytest.raises(MissingExtraError, match="herder\\[learn\\]"), one_blas_thread():
+        pass

@@ -14,6 +14,7 @@ from rich.table import Table
 from herder.files import writing
 from herder.lessons.course import LESSONS, find_lesson
 from herder.lessons.lesson import Lesson, LessonSettings, NumberTable, column_texts, write_result
+from herder.lessons.one_thread import one_blas_thread
 
 
 def learn_command(
@@ -42,8 +43,9 @@ def learn_command(
         out.mkdir(parents=True, exist_ok=True)
     with console.status("reading the pictures") as status:
         settings = LessonSettings(cifar, seed, quick, say=lambda text: status.update(escape(text)))
-        for lesson in lessons:
-            _run(console, lesson, settings, out)
+        with one_blas_thread():
+            for lesson in lessons:
+                _run(console, lesson, settings, out)
 
 
 def _list(console: Console) -> None:
