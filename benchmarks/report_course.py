@@ -59,17 +59,18 @@ def generative() -> str:
             [
                 f"{run['kind']}, seed {run['seed']}",
                 f"{run['frechet']:.2f}",
+                f"{run['real_halves']:.2f}",
                 digits,
                 f"{min(run['shares']):.1%}",
                 asked,
                 f"{run['training_seconds']:.0f} s",
             ]
         )
-    head = ["", "Fréchet distance", "digits drawn", "rarest digit's share", "drawn as asked", "training"]
+    head = ["", "Fréchet distance", "two halves of the real digits", "digits drawn", "rarest digit's share", "drawn as asked", "training"]
     text = (
         "## Drawn digits\n\n"
         + table(head, rows)
-        + f"\nBetween two halves of the real digits: {r['real_halves']:.2f}; plain noise: {r['noise']:.0f}. "
+        + f"\nHow the real digits are dealt into halves follows the seed. Plain noise: {r['noise']:.0f}. "
         f"{r['pictures_a_side']} pictures a side, features of {r['judge']}.\n\n    python benchmarks/generative.py\n"
     )
     for name, part in load("synthesize").items():
