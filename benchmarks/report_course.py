@@ -66,7 +66,15 @@ def generative() -> str:
                 f"{run['training_seconds']:.0f} s",
             ]
         )
-    head = ["", "Fréchet distance", "two halves of the real digits", "digits drawn", "rarest digit's share", "drawn as asked", "training"]
+    head = [
+        "",
+        "Fréchet distance",
+        "two halves of the real digits",
+        "digits drawn",
+        "rarest digit's share",
+        "drawn as asked",
+        "training",
+    ]
     text = (
         "## Drawn digits\n\n"
         + table(head, rows)
