@@ -1,9 +1,9 @@
 """Small networks, one thread.
 
 Networks for pictures of 8 x 8 pixels have too little work in each step to be shared: threads would wait for each other
-most of the time (measured: the dropout lesson took seven times as long on two threads of a busy machine). And sums that
-are split among threads are rounded in another order, so that one thread is also what makes a seed mean the same numbers
-on machines with different numbers of cores.
+most of the time (measured on a busy machine: 20 epochs of the dropout lesson took 0.2 s on one thread, 0.2 to 14 s on
+two). And sums that are split among threads are rounded in another order, so that one thread is also what makes a seed
+mean the same numbers on machines with different numbers of cores.
 """
 
 from __future__ import annotations
