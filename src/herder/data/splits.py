@@ -136,7 +136,8 @@ def _improve(part_of: IntArray, counts: IntArray, shares: FloatVector, order: In
     weights = np.ones(counts.shape[1])
     weights[-1] = math.sqrt(counts.shape[1] - 1)
     amounts = weights * counts / np.maximum(counts.sum(axis=0), 1)  # (G, L): a group's share of each label
-    lacks = np.stack([share * weights - amounts[part_of == part].sum(axis=0) for part, share in enumerate(shares)])  # (P, L)
+    # (P, L)
+    lacks = np.stack([share * weights - amounts[part_of == part].sum(axis=0) for part, share in enumerate(shares)])
     sizes = np.bincount(part_of, minlength=len(shares))
     for _ in range(passes):
         moved = False
