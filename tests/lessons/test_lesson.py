@@ -17,7 +17,6 @@ from herder.lessons.lesson import (
     LessonSettings,
     NumberTable,
     column_texts,
-    number_text,
     write_result,
 )
 from herder.lessons.one_thread import one_blas_thread
@@ -74,7 +73,7 @@ def test_a_column_has_one_kind_of_number() -> None:
     assert column_texts(["a", 12_345, 0.12345]) == ["a", "12,345", "0.123"]
     assert column_texts([math.nan, 0.12]) == ["nan", "0.12"]
     assert column_texts([]) == []
-    assert number_text(0.98766) == "0.988"
+    assert column_texts([0.98766]) == ["0.988"]
 
 
 def test_pictures_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

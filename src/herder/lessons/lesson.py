@@ -107,11 +107,6 @@ def column_texts(cells: Sequence[Cell]) -> list[str]:
     return [_cell_text(cell, "g" if chosen else ".3f" if even else ".3g") for cell in cells]
 
 
-def number_text(cell: Cell) -> str:
-    """One cell as people read it."""
-    return column_texts([cell])[0]
-
-
 def _cell_text(cell: Cell, kind: str) -> str:
     if isinstance(cell, str):
         return cell
