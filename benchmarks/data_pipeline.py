@@ -246,6 +246,8 @@ def main() -> None:
     if unknown := set(args.parts) - PARTS.keys():
         parser.error(f"no part {min(unknown)!r}; there are {', '.join(PARTS)}")
     machine = {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
+    if args.work is not None:
+        args.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="herder-", dir=args.work) as folder:
         for name in args.parts or PARTS:
             start = time.perf_counter()
