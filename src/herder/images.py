@@ -76,7 +76,7 @@ def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     with _open(path, max_pixels) as image:
         width, height = image.size
         # Pillow applies a TIFF's orientation itself, and its size is that of the upright photo already.
-        turned = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
+        turned = image.format != "TIFF" and exif_orientation(image) in (5, 6, 7, 8)
     return (height, width) if turned else (width, height)
 
 
@@ -126,7 +126,7 @@ def image_to_array(image: Image.Image) -> NDArray[np.uint8]:
     Pillow's conversion, which knows that JPEG stores it inverted.
     """
     image.load()  # before the tag is asked: for a TIFF this turns the pixels upright and takes the tag away
-    turn = UPRIGHT.get(_orientation(image))
+    turn = UPRIGHT.get(exif_orientation(image))
     if turn is not None:
         image = image.transpose(turn)
     if image.mode.startswith(("I", "F")):
@@ -137,7 +137,7 @@ def image_to_array(image: Image.Image) -> NDArray[np.uint8]:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
 
 
-def _orientation(image: Image.Image) -> int:
+def exif_orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 where there is none or EXIF is broken: the pixels may still be good."""
     try:
         value = image.getexif().get(EXIF_ORIENTATION, 1)

@@ -43,6 +43,16 @@ def test_a_function_that_reads_the_array_from_elsewhere_sees_the_step() -> None:
     assert gradient == pytest.approx([3.0, 2.0])
 
 
+def test_a_function_that_fails_leaves_the_array_as_it_was() -> None:
+    def fail(x: Any) -> float:
+        raise KeyError("no")
+
+    x = np.array([1.0, 2.0])
+    with pytest.raises(KeyError):
+        eval_numerical_gradient(fail, x)
+    assert x.tolist() == [1.0, 2.0]
+
+
 def test_a_wrong_gradient_is_found(capsys: pytest.CaptureFixture[str]) -> None:
     x = np.arange(1.0, 7.0).reshape(2, 3)
     assert grad_check_sparse(lambda x: float((x**2).sum()), x, 2 * x) < 1e-8

@@ -5,8 +5,7 @@ Each function returns the bytes of an SVG file. N boxes, P photos.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,7 @@ from numpy.typing import NDArray
 from herder.api.dataset_throughput import Throughput
 from herder.data.records import ImageRecord
 from herder.data.statistics import ClassStatistics
-from herder.errors import MissingExtraError
-from herder.evaluation.plots import COLOURS, FAINT, INK
+from herder.evaluation.plots import COLOURS, FAINT, INK, frame_axes, render_figure
 
 CLASSES_DRAWN = 20
 """Bars of single classes; the rest is one bar."""
@@ -44,11 +42,11 @@ def class_plot(classes: Sequence[ClassStatistics]) -> bytes:
         axes.set_yticks(places, names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.margins(x=0.14)
-        _frame(axes, "boxes", "")
+        frame_axes(axes, "boxes", "")
         if any(ignored):
             axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderpad=0)
 
-    return _draw(draw, (4.6, min(6.5, max(2.2, 0.9 + 0.28 * len(names)))))
+    return render_figure(lambda figure: draw(figure.subplots()), (4.6, min(6.5, max(2.2, 0.9 + 0.28 * len(names)))))
 
 
 def histogram(values: Values, name: str, *, ratio: bool = False, marks: Sequence[tuple[float, str]] = ()) -> bytes:
@@ -70,9 +68,9 @@ def histogram(values: Values, name: str, *, ratio: bool = False, marks: Sequence
             axes.axvline(value, color=COLOURS[1], linewidth=1, linestyle="--")
             place = axes.get_xaxis_transform()
             axes.text(value, 0.97, f" {text}", transform=place, fontsize=8, color=COLOURS[1], va="top")
-        _frame(axes, name, "count")
+        frame_axes(axes, name, "count")
 
-    return _draw(draw, (4.6, 2.9))
+    return render_figure(lambda figure: draw(figure.subplots()), (4.6, 2.9))
 
 
 def histogram_edges(values: Values, *, ratio: bool = False, bins: int = 30) -> Values:
@@ -104,7 +102,7 @@ def place_plot(records: Sequence[ImageRecord]) -> bytes:
         axes.tick_params(labelsize=8, colors=INK)
         axes.spines[:].set_color(FAINT)
 
-    return _draw(draw, (4.6, 3.1))
+    return render_figure(lambda figure: draw(figure.subplots()), (4.6, 3.1))
 
 
 def throughput_plot(batches: Sequence[Throughput]) -> bytes:
@@ -119,32 +117,7 @@ def throughput_plot(batches: Sequence[Throughput]) -> bytes:
         axes.axhline(mean, color=COLOURS[1], linewidth=1, linestyle="--", label=f"mean {mean:,.0f}")
         axes.set_ylim(0, 1.15 * max(rates, default=1) or 1)
         axes.set_xlim(0, max(1, edges[-1]))
-        _frame(axes, "photos that had arrived", "photos a second")
+        frame_axes(axes, "photos that had arrived", "photos a second")
         axes.legend(frameon=False, fontsize=8, loc="lower right")
 
-    return _draw(draw, (9.2, 2.6))
-
-
-def _frame(axes: Any, x: str, y: str) -> None:
-    axes.set_xlabel(x, color=INK)
-    axes.set_ylabel(y, color=INK)
-    axes.grid(color=FAINT, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["bottom", "left"]].set_color(INK)
-    axes.tick_params(labelsize=8, colors=INK)
-
-
-def _draw(draw: Callable[[Any], None], size: tuple[float, float]) -> bytes:
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("plotting", "train") from None
-    # As in herder.evaluation.plots: the same numbers give the same file, and names are text, never formulas.
-    with matplotlib.rc_context({"svg.hashsalt": "herder", "text.parse_math": False}):
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure.subplots())
-        out = io.BytesIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+    return render_figure(lambda figure: draw(figure.subplots()), (9.2, 2.6))

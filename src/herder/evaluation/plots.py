@@ -69,7 +69,7 @@ def training_curves(rows: Sequence[Mapping[str, Any]], kind: PictureFormat = Pic
                 axes.plot(
                     epochs[known], values[known], color=colour, label=name, marker="o" if known.sum() == 1 else None
                 )
-            _frame(axes, "epoch", label)
+            frame_axes(axes, "epoch", label)
             if label == "quality":
                 axes.set_ylim(0, 1)
             elif chosen:
@@ -77,7 +77,7 @@ def training_curves(rows: Sequence[Mapping[str, Any]], kind: PictureFormat = Pic
             if chosen:
                 axes.legend(frameon=False, fontsize=8)
 
-    return _render(draw, (4.2 * len(panels), 3.2), kind)
+    return render_figure(draw, (4.2 * len(panels), 3.2), kind)
 
 
 def precision_recall_plot(
@@ -95,10 +95,10 @@ def precision_recall_plot(
         best = whole.best()
         if math.isfinite(best.recall) and math.isfinite(best.precision):
             axes.plot([best.recall], [best.precision], "o", color=INK, label=f"best F1 {best.f1:.2f}")
-        _frame(axes, "recall", "precision", unit=True)
+        frame_axes(axes, "recall", "precision", unit=True)
         axes.legend(frameon=False, fontsize=8, loc="lower left")
 
-    return _render(lambda figure: draw(figure.subplots()), (4.6, 3.8), kind)
+    return render_figure(lambda figure: draw(figure.subplots()), (4.6, 3.8), kind)
 
 
 def f1_plot(
@@ -116,10 +116,10 @@ def f1_plot(
         best = whole.best()
         if math.isfinite(best.f1):
             axes.plot([best.threshold], [best.f1], "o", color=INK, label=f"{best.f1:.2f} at {best.threshold:.2f}")
-        _frame(axes, "score threshold", "F1", unit=True)
+        frame_axes(axes, "score threshold", "F1", unit=True)
         axes.legend(frameon=False, fontsize=8)
 
-    return _render(lambda figure: draw(figure.subplots()), (4.6, 3.8), kind)
+    return render_figure(lambda figure: draw(figure.subplots()), (4.6, 3.8), kind)
 
 
 def confusion_plot(matrix: ConfusionMatrix, kind: PictureFormat = PictureFormat.SVG) -> bytes:
@@ -151,10 +151,16 @@ def confusion_plot(matrix: ConfusionMatrix, kind: PictureFormat = PictureFormat.
                 axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
 
     side = min(9.0, 2.8 + 0.5 * size)
-    return _render(lambda figure: draw(figure.subplots()), (side + 0.4, side), kind)
+    return render_figure(lambda figure: draw(figure.subplots()), (side + 0.4, side), kind)
 
 
-def _render(draw: Callable[[Any], None], size: tuple[float, float], kind: PictureFormat) -> bytes:
+def render_figure(
+    draw: Callable[[Any], None], size: tuple[float, float], kind: PictureFormat = PictureFormat.SVG
+) -> bytes:
+    """The file of a matplotlib Figure of ``size`` inches that ``draw`` fills.
+
+    Raises MissingExtraError without matplotlib.
+    """
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -170,7 +176,8 @@ def _render(draw: Callable[[Any], None], size: tuple[float, float], kind: Pictur
     return out.getvalue()
 
 
-def _frame(axes: Any, x: str, y: str, *, unit: bool = False) -> None:
+def frame_axes(axes: Any, x: str, y: str, *, unit: bool = False) -> None:
+    """Name the axes, draw a faint grid, take away what says nothing; ``unit`` for values from 0 to 1 on both."""
     axes.set_xlabel(x, color=INK)
     axes.set_ylabel(y, color=INK)
     axes.grid(color=FAINT, linewidth=0.7)

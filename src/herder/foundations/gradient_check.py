@@ -7,6 +7,7 @@ that of rounding (about 1e-16 / h = 1e-11) are both far below the 1e-7 that a ri
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -40,12 +41,7 @@ def eval_numerical_gradient(f: Callable[[Array], float], x: Array, verbose: bool
     _check_double(x, h)
     gradient = np.zeros_like(x)
     for index in np.ndindex(x.shape):
-        before = x[index]
-        x[index] = before + h
-        above = f(x)
-        x[index] = before - h
-        below = f(x)
-        x[index] = before
+        above, below = _around(f, x, index, h)
         gradient[index] = (above - below) / (2 * h)
         if verbose:
             print(index, gradient[index])
@@ -65,12 +61,7 @@ def eval_numerical_gradient_array(f: Callable[[Array], Array], x: Array, df: Arr
     _check_double(x, h)
     gradient = np.zeros_like(x)
     for index in np.ndindex(x.shape):
-        before = x[index]
-        x[index] = before + h
-        above = np.array(f(x))  # a copy, should f return its argument
-        x[index] = before - h
-        below = np.array(f(x))
-        x[index] = before
+        above, below = _around(f, x, index, h)
         check_shape("df", df, *above.shape)
         gradient[index] = ((above - below) * df).sum() / (2 * h)
     return gradient
@@ -90,17 +81,24 @@ def grad_check_sparse(
     worst = 0.0
     for _ in range(num_checks):
         index = tuple(int(rng.integers(length)) for length in x.shape)
-        before = x[index]
-        x[index] = before + h
-        above = f(x)
-        x[index] = before - h
-        below = f(x)
-        x[index] = before
-        numeric, analytic = (above - below) / (2 * h), float(analytic_grad[index])
+        above, below = _around(f, x, index, h)
+        numeric, analytic = float(above - below) / (2 * h), float(analytic_grad[index])
         error = rel_error(numeric, analytic)
         worst = max(worst, error)
         print(f"numerical: {numeric:f}, analytic: {analytic:f}, relative error: {error:e}")
     return worst
+
+
+def _around(f: Callable[[Array], Any], x: Array, index: tuple[int, ...], h: float) -> tuple[Array, Array]:
+    """f with one value of ``x`` a step above, then a step below; afterwards ``x`` is as before, even if f raises."""
+    before = x[index]
+    try:
+        x[index] = before + h
+        above = np.array(f(x))  # a copy, should f return its argument
+        x[index] = before - h
+        return above, np.array(f(x))
+    finally:
+        x[index] = before
 
 
 def _check_double(x: object, h: float) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from herder.errors import MissingExtraError
-from herder.evaluation.plots import COLOURS, FAINT, INK
+from herder.evaluation.plots import COLOURS, FAINT, INK, frame_axes
 
 __all__ = ["COLOURS", "FAINT", "INK", "SOFT", "draw_figure", "frame", "heat", "logarithmic", "show", "smooth", "tiles"]
 
@@ -61,15 +61,9 @@ def draw_figure(draw: Callable[[Any], None], size: tuple[float, float], title: s
 
 
 def frame(axes: Any, x: str, y: str, title: str = "") -> None:
-    """Name the axes, draw a faint grid and take away the lines that say nothing."""
-    axes.set_xlabel(x, color=INK)
-    axes.set_ylabel(y, color=INK)
+    """Name the axes and give them a title, in the style of ``herder.evaluation.plots``."""
     axes.set_title(title)
-    axes.grid(color=FAINT, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["bottom", "left"]].set_color(INK)
-    axes.tick_params(labelsize=8, colors=INK)
+    frame_axes(axes, x, y)
 
 
 def logarithmic(axis: Any, values: Pixels) -> None:

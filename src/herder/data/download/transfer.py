@@ -89,7 +89,7 @@ async def _final_response(connections: Connections, url: httpx.URL, config: Down
         finally:
             await response.aclose()
         if response.status_code not in REDIRECTS:
-            raise _status_failure(response)
+            raise status_failure(response)
         if not response.headers.get("Location"):
             raise Failure("redirects", "the server redirects to nowhere", status=response.status_code)
         url = checked_url(response.headers["Location"], config, base=url)
@@ -104,7 +104,8 @@ async def _drain(response: httpx.Response) -> None:
             pass
 
 
-def _status_failure(response: httpx.Response) -> Failure:
+def status_failure(response: httpx.Response) -> Failure:
+    """What a status other than success means for the item, its retries and its host."""
     status = response.status_code
     said = f"the server says {status} {response.reason_phrase}".rstrip()
     if status in GONE:

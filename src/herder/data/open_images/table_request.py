@@ -12,7 +12,7 @@ from herder.data.download.addresses import checked_url
 from herder.data.download.connections import Connections
 from herder.data.download.failures import Failure
 from herder.data.download.settings import DownloadConfig
-from herder.data.download.transfer import GONE, REDIRECTS, RETRIED, retry_after
+from herder.data.download.transfer import REDIRECTS, status_failure
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ async def request(connections: Connections, url: str, headers: Mapping[str, str]
             return await _answer(response)
         await response.aclose()
         if status not in REDIRECTS:
-            raise _failure(response)
+            raise status_failure(response)
         place = checked_url(response.headers.get("Location", ""), config, base=place)
     raise Failure("redirects", f"more than {config.max_redirects} redirects")
 
@@ -81,14 +81,3 @@ async def _answer(response: httpx.Response) -> Answer:
         return Answer(response, int(found[1]), int(found[2]) if found[2].isdecimal() else None)
     length = headers.get("Content-Length", "").strip()
     return Answer(response, 0, int(length) if length.isdecimal() else None)
-
-
-def _failure(response: httpx.Response) -> Failure:
-    status = response.status_code
-    said = f"the server says {status} {response.reason_phrase}".rstrip()
-    if status in GONE:
-        return Failure("not-found", said, gone=True, status=status)
-    if status not in RETRIED:
-        return Failure("http-status", said, status=status)
-    wait = retry_after(response.headers.get("Retry-After", ""))
-    return Failure("throttled" if status == 429 else "server-error", said, retry=True, status=status, retry_after=wait)

@@ -16,7 +16,7 @@ from herder.data.quality.config import QualityConfig
 from herder.data.quality.perceptual_hash import PhotoHash, hash_photo
 from herder.data.quality.signatures import ENDINGS, HTML, READABLE, SNIFFED, kind_of
 from herder.data.records import Problem, Severity
-from herder.images import EXIF_ORIENTATION, FORMATS, UPRIGHT, image_to_array, seems_whole
+from herder.images import FORMATS, UPRIGHT, exif_orientation, image_to_array, seems_whole
 
 LOST = 128
 """What JPEG decoders put where data is missing: all coefficients 0, which is this grey in each channel (ITU-T T.81)."""
@@ -145,12 +145,12 @@ def _decode(path: Path, max_pixels: int) -> tuple[Image.Image, int]:
                 raise _Refused("too-many-pixels", message, "make the photo smaller or remove it")
             # Pillow turns a TIFF upright as it loads, and takes the tag away; a PNG is loaded to look for the tag, and
             # where that fails it must not pass for a photo without one.
-            orientation = _orientation(image) if image.format == "TIFF" else 1
+            orientation = exif_orientation(image) if image.format == "TIFF" else 1
             image.load()
-            orientation = max(orientation, _orientation(image))
+            orientation = max(orientation, exif_orientation(image))
             if image.mode not in ("RGB", "L") or "transparency" in image.info:
                 return Image.fromarray(image_to_array(image)), orientation
-            turn = UPRIGHT.get(_orientation(image))
+            turn = UPRIGHT.get(exif_orientation(image))
             return image.copy() if turn is None else image.transpose(turn), orientation
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         message = f"too many pixels, the limit is {max_pixels:,} ({str(error).split(',')[0]})"
@@ -162,15 +162,6 @@ def _decode(path: Path, max_pixels: int) -> tuple[Image.Image, int]:
         cut = "truncated" in str(error).lower() or not seems_whole(path)
         message = f"the file ends early ({error})" if cut else f"the photo is damaged ({error})"
         raise _Refused("truncated" if cut else "photo-broken", message, "copy it again or remove it") from None
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none or EXIF is broken: the pixels may still be good."""
-    try:
-        value = image.getexif().get(EXIF_ORIENTATION, 1)
-    except (*_BROKEN, Warning):  # a Warning where the caller turns warnings into errors
-        return 1
-    return value if value in UPRIGHT else 1
 
 
 def _has_end(path: Path) -> bool:
