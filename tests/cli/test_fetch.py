@@ -309,6 +309,37 @@ def test_two_shards_are_the_whole(site: OpenImages, fetch: Fetch, tmp_path: Path
     error(fetch("--shard", "1/2", "--engine", "ray", out="no"))
 
 
+def test_shares_of_other_machines_are_joined(site: OpenImages, fetch: Fetch, tmp_path: Path) -> None:
+    gone = [site.add(i) for i in range(20)][3]
+    site.publish()
+    del site.files[f"train/{gone}.jpg"]
+    for out, words in (("all", []), ("one", ["--shard", "1/2"]), ("two", ["--shard", "2/2"])):
+        assert fetch(*words, out=out).exit_code in (0, 3)
+    asked = Counter(site.asked)
+    two = {path: path.read_bytes() for path in (tmp_path / "two").rglob("*") if path.is_file()}
+    joined = fetch("--join", tmp_path / "one", tmp_path / "two", out="both")
+    assert joined.exit_code == 3, (joined.output, joined.exception)
+    assert {path: n for path, n in (site.asked - asked).items() if path.endswith(".jpg")} == {}
+    assert read_dataset(tmp_path / "both").fingerprint() == read_dataset(tmp_path / "all").fingerprint()
+    assert {path: path.read_bytes() for path in (tmp_path / "two").rglob("*") if path.is_file()} == two
+    assert "not there: 1 x not-found" in joined.stderr
+
+
+def test_what_another_share_holds_no_longer_whole_is_fetched(site: OpenImages, fetch: Fetch, tmp_path: Path) -> None:
+    photos = [site.add(i) for i in range(3)]
+    site.publish()
+    assert fetch(out="one").exit_code == 0
+    held = tmp_path / "one" / "fetched" / "photos" / "train"
+    (held / f"{photos[0]}.jpg").unlink()
+    (held / f"{photos[0]}.jpg").write_bytes(jpeg(99))  # somebody else's photo
+    (held / f"{photos[1]}.jpg").unlink()
+    before = Counter(site.photos_sent())
+    assert fetch("--join", tmp_path / "one", out="two").exit_code == 0
+    assert set(site.photos_sent() - before) == {f"train/{name}.jpg" for name in photos[:2]}
+    assert len(read_dataset(tmp_path / "two")) == 3
+    assert "holds nothing that was fetched" in str(error(fetch("--join", tmp_path / "cache", out="three")))
+
+
 def test_a_share_may_be_empty(site: OpenImages, fetch: Fetch) -> None:
     site.add(1)
     site.publish()

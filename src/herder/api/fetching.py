@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from herder.data import url_dataset
 from herder.data.download import DownloadConfig, DownloadItem, DownloadProgress, DownloadReport, Manifest, Shard, State
+from herder.data.download.joining import take_over
 from herder.data.download.url_list import read_url_list
 from herder.data.fetched_folder import FetchedFolder
 from herder.data.formats import Format, join
@@ -48,6 +49,8 @@ class FetchOptions:
     ray_shards: int = 4
     """Shares on the Ray cluster."""
     ray_address: str | None = None
+    join: tuple[Path, ...] = ()
+    """Folders that other machines fetched their shares into: what they hold is not fetched again."""
     format: Format = Format.YOLO
     check: bool = True
     """Decode every photo, check every box, and set aside what is broken."""
@@ -146,6 +149,10 @@ def _fetch(
     shard = options.shard
     mine = [item for item in items if shard is None or shard.owns(item.key)]
     with Manifest(folder.manifest) as manifest:
+        for other in options.join:
+            theirs = FetchedFolder(other, existing=True)
+            taken = take_over(mine, folder.photos, manifest, theirs.photos, theirs.manifest)
+            watcher.say(f"{other}: {taken:,} photos taken over")
         report = _download(items, folder, manifest, options, watcher)
         datasets = build()
         quality: QualityReport | None = None

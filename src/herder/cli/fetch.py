@@ -51,6 +51,9 @@ FormatOption = Annotated[Format, typer.Option(help="Format of the dataset.", cas
 ConcurrencyOption = Annotated[int, typer.Option(help="Most downloads at one time.")]
 RateOption = Annotated[float | None, typer.Option(help="Most requests a second.", show_default="no limit")]
 ShardOption = Annotated[str | None, typer.Option(help="This machine's share, such as 2/5.", show_default="all")]
+JoinOption = Annotated[
+    list[Path], typer.Option(help="Folder of another share, whose photos are taken over; again for others.")
+]
 EngineOption = Annotated[Engine, typer.Option(help="ray: share the work out over a Ray cluster.")]
 RayShardsOption = Annotated[int, typer.Option(min=1, help="Shares on the Ray cluster.")]
 RayAddressOption = Annotated[
@@ -88,6 +91,7 @@ def open_images(
     concurrency: ConcurrencyOption = 32,
     rate: RateOption = None,
     shard: ShardOption = None,
+    join: JoinOption = [],  # noqa: B006
     engine: EngineOption = Engine.LOCAL,
     ray_shards: RayShardsOption = 4,
     ray_address: RayAddressOption = None,
@@ -126,7 +130,9 @@ def open_images(
             ),
             OpenImagesLayout(annotations_url or ANNOTATIONS_URL, photos_url or PHOTOS_URL),
         )
-        options = _options(concurrency, rate, shard, engine, ray_shards, ray_address, allow_private, format, check)
+        options = _options(
+            concurrency, rate, shard, join, engine, ray_shards, ray_address, allow_private, format, check
+        )
         return fetch_open_images(wish, out, cache or default_cache(), options, watcher)
 
     result = _watched(work)
@@ -161,6 +167,7 @@ def urls(
     concurrency: ConcurrencyOption = 32,
     rate: RateOption = None,
     shard: ShardOption = None,
+    join: JoinOption = [],  # noqa: B006
     engine: EngineOption = Engine.LOCAL,
     ray_shards: RayShardsOption = 4,
     ray_address: RayAddressOption = None,
@@ -176,7 +183,9 @@ def urls(
     def work(watcher: FetchProgress) -> FetchResult:
         from herder.api.fetching import fetch_urls
 
-        options = _options(concurrency, rate, shard, engine, ray_shards, ray_address, allow_private, format, check)
+        options = _options(
+            concurrency, rate, shard, join, engine, ray_shards, ray_address, allow_private, format, check
+        )
         return fetch_urls(listing, labels, out, options, watcher)
 
     _finish(_watched(work), {"source": listing.name, "labels": (labels or listing).name}, 0, report)
@@ -192,6 +201,7 @@ def _options(
     concurrency: int,
     rate: float | None,
     shard: str | None,
+    join: list[Path],
     engine: Engine,
     ray_shards: int,
     ray_address: str | None,
@@ -205,7 +215,7 @@ def _options(
     config = DownloadConfig(concurrency=concurrency, rate=rate, allow_private=allow_private)
     share = Shard.parse(shard) if shard is not None else None
     kind: Literal["local", "ray"] = "ray" if engine is Engine.RAY else "local"
-    return FetchOptions(config, share, kind, ray_shards, ray_address, format, check)
+    return FetchOptions(config, share, kind, ray_shards, ray_address, tuple(join), format, check)
 
 
 def _watched(work: Callable[[FetchProgress], FetchResult]) -> FetchResult:

@@ -32,13 +32,22 @@ Files = dict[str, str]
 
 @dataclass(frozen=True)
 class FetchedFolder:
-    """A folder that fetching fills. Raises DataError for one that holds other things."""
+    """A folder that fetching fills, made where it is not there; with ``existing`` one that it has filled.
+
+    Raises DataError for one that holds other things.
+    """
 
     root: Path
+    existing: bool = False
 
     def __post_init__(self) -> None:
         root = Path(self.root)
         object.__setattr__(self, "root", root)
+        if self.existing:
+            if not self.manifest.is_file():
+                hint = "give the --out folder of another `herder data fetch`"
+                raise DataError(f"{root}: holds nothing that was fetched ({self.manifest.name} is missing)", hint=hint)
+            return
         if root.exists() and not root.is_dir():
             raise DataError(f"{root}: is a file", hint="give a folder")
         if root.is_dir() and any(root.iterdir()) and not self.state.is_dir():

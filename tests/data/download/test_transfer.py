@@ -69,6 +69,7 @@ def test_where_an_md5_is_known_from(headers: dict[str, str], wanted: dict[str, s
         (b'{"error": "quota"}', "application/json", "not-a-photo"),
         (b"Rate limit", "text/plain", "not-a-photo"),
         (b"", "image/jpeg", "empty-file"),
+        (b"<!---->" * 70 + b"<p>", "text/html", "html-page"),  # a search that tried all ways would never end
     ],
 )
 def test_what_cannot_be_a_photo(head: bytes, kind: str, reason: str) -> None:

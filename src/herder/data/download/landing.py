@@ -83,7 +83,7 @@ class Landing:
                 there = False
             if there:
                 continue
-            if not os.path.lexists(final) and _digest(part) == row.outcome.sha256:
+            if not os.path.lexists(final) and digest(part) == row.outcome.sha256:
                 with writing(final):
                     part.replace(final)
                 renamed += 1
@@ -103,13 +103,13 @@ def _is_empty(path: Path) -> bool:
 
 
 def _compare(final: Path, outcome: Outcome) -> Outcome:
-    if _digest(final) == outcome.sha256:
+    if digest(final) == outcome.sha256:
         return outcome
     message = f"{final} was there before and holds something else; move it away, or choose another folder"
     return Outcome(outcome.key, State.FAILED, outcome.attempts, "name-taken", message, outcome.http_status)
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
     """SHA-256 in hex of a file, "" where there is none that can be read."""
     try:
         with path.open("rb") as file:

@@ -16,6 +16,9 @@ HTML: Final = "HTML"
 READABLE = frozenset({"JPEG", "PNG", "WebP", "BMP", "TIFF"})
 """Kinds that herder reads."""
 
+PHOTOS = READABLE | {"GIF", "AVIF", "HEIC", "JPEG 2000", "JPEG XL"}
+"""Kinds that are photos, whether herder reads them or not."""
+
 ENDINGS: dict[str, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg"),
     "PNG": (".png",),
