@@ -219,5 +219,6 @@ def _unpack(facts: Mapping[str, object], arrays: Mapping[str, NDArray[np.generic
     cuts = np.cumsum(arrays["counts"].astype(np.int64))[:-1]
     parts = zip(*(np.split(arrays[name], cuts) for name in ("boxes", "scores", "classes")), strict=True)
     # Cutting at no place still gives one part: of no photos that is one too many.
-    detections = [Detections(*part, tuple(names)) for part in list(parts)[: len(arrays["counts"])]]
+    kept = list(parts)[: len(arrays["counts"])]
+    detections = [Detections(boxes, scores, classes, tuple(names)) for boxes, scores, classes in kept]
     return StoredPredictions(detections, {int(i): (texts[0], texts[1]) for i, texts in unread.items()})
