@@ -105,3 +105,25 @@ def test_what_was_set_aside(yolo_folder: Maker, tmp_path: Path) -> None:
     result = run(yolo_folder([WHOLE, WHOLE, WHOLE + "0 0.5 0.5 nan 1\n"]), "--val", 0.4, "--out", tmp_path / "out")
     assert result.exit_code == 3
     assert "photo2.txt: line 2" in result.stderr
+
+
+def test_photos_of_one_visit_stay_together(yolo_folder: Maker, tmp_path: Path) -> None:
+    root = yolo_folder([WHOLE] * 8)
+    for i in range(8):
+        path = root / f"images/train/photo{i}.jpg"
+        with Image.open(path) as photo:
+            tags = photo.getexif()
+            if i < 6:
+                tags.get_ifd(0x8769)[0x9003] = f"2024:05:01 12:{10 * (i % 3):02}:0{i % 3}"
+            photo.save(path, exif=tags)
+    result = run(root, "--val", 0.4, "--group-by", "time", "--gap", 5, "--no-near-duplicates", "--out", tmp_path / "o")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "time: not known of 2 of 8 photos" in result.stderr
+    assert "3 by time" in result.stdout
+    val = {record.path.stem for record in read_dataset(tmp_path / "o", split="val")}
+    for i in range(3):
+        assert len({f"photo{i}", f"photo{i + 3}"} & val) in (0, 2)
+    nothing = run(root, "--group-by", "author", "--out", tmp_path / "no")
+    assert isinstance(nothing.exception, ConfigError)
+    assert "the dataset names none" in str(nothing.exception)
+    assert not (tmp_path / "no").exists()

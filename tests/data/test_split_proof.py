@@ -91,3 +91,12 @@ def test_splits_as_they_are_dealt_out_hold() -> None:
     for seed in range(10):
         dealt = split_dataset(DATASET, SHARES, seed, groups=near)
         assert split_proof(DATASET, dealt, SHARES, near).holds
+
+
+def test_what_photos_have_in_common_is_followed() -> None:
+    common = {"camera": {"T1": [0, 3], "T2": [1]}, "time": {"noon": [0, 4]}}
+    proof = split_proof(DATASET, parts([0, 1, 3], [2, 4]), SHARES, None, common)
+    assert [str(crossing) for crossing in proof.crossings] == ["time noon is in train, val"]
+    together = split_dataset(DATASET, SHARES, 0, groups=[[0, 3], [0, 4]])
+    proof = split_proof(DATASET, together, SHARES, None, common)
+    assert str(proof).startswith("no file and none of 2 groups, 2 by camera, 1 by time is in two parts")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from herder.cli.dataset_output import DataArgument, progress_bar, written
 from herder.data.formats import Format, read_dataset, write_splits
+from herder.data.grouping import GAP, GroupBy, Groups, group_photos
 from herder.data.records import Dataset
 from herder.data.split_proof import SplitProof, split_proof
 from herder.data.splits import split_dataset
@@ -32,6 +34,13 @@ def split_command(
     near_duplicates: Annotated[
         bool, typer.Option(help="Decode all photos and keep those that are nearly the same on one side.")
     ] = True,
+    group_by: Annotated[
+        list[GroupBy] | None,
+        typer.Option(help="Keep photos of one author, camera, folder or visit on one side; may come more than once."),
+    ] = None,
+    gap: Annotated[
+        float, typer.Option(min=0, help="Minutes without a photo after which a camera's next visit begins.")
+    ] = GAP.total_seconds() / 60,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads.", show_default="one a core")] = None,
 ) -> None:
     """Deal the photos out anew to train, val and test, each class evenly and each group of photos as a whole.
@@ -48,13 +57,30 @@ def split_command(
     shares = {name: share for name, share in wanted.items() if share > 0}
     dataset = read_dataset(data)
     near = _near_duplicates(dataset, workers) if near_duplicates else None
-    parts = split_dataset(dataset, shares, seed, groups=near or ())
-    proof = split_proof(dataset, parts, shares, near)
+    common = {str(by): _common(dataset, by, gap) for by in dict.fromkeys(group_by or ())}
+    together = [*(near or ()), *(members for groups in common.values() for members in groups.values())]
+    parts = split_dataset(dataset, shares, seed, groups=together)
+    proof = split_proof(dataset, parts, shares, near, common)
     write_splits(list(parts.values()), out, to, link=link)
     for table in proof_tables(proof):
         Console().print(table)
     typer.echo(f"proof: {proof}")
     written(out, list(parts.values()), to)
+
+
+def _common(dataset: Dataset, by: GroupBy, gap: float) -> Groups:
+    """Photos that have something in common, and a sentence on those of which it is not known."""
+    groups = group_photos(dataset, by, timedelta(minutes=gap))
+    unknown = len(dataset) - sum(map(len, groups.values()))
+    if unknown == len(dataset):
+        where = {GroupBy.AUTHOR: "the dataset names none", GroupBy.FOLDER: "all lie in one folder"}
+        raise ConfigError(
+            f"--group-by {by}: not known of any photo ({where.get(by, 'their EXIF says nothing')})",
+            hint="group by something else, or leave the option out",
+        )
+    if unknown:
+        typer.echo(f"{by}: not known of {unknown:,} of {len(dataset):,} photos, which are dealt out freely", err=True)
+    return groups
 
 
 def _near_duplicates(dataset: Dataset, workers: int | None) -> list[list[int]]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from herder.data.grouping import Groups
 from herder.data.records import Dataset
 
 
@@ -46,7 +47,7 @@ class Crossing:
     """Photos that should be together and are in several parts."""
 
     kind: str
-    """``file``, ``group`` or ``near-duplicates``."""
+    """``file``, ``group``, ``near-duplicates``, or what else photos have in common, such as ``camera``."""
     what: str
     """The file or group; of near duplicates the first photos."""
     parts: tuple[str, ...]
@@ -65,6 +66,8 @@ class SplitProof:
     near_duplicates: int | None
     """Sets of near duplicates that were followed; None where nobody looked for any."""
     crossings: tuple[Crossing, ...]
+    common: Mapping[str, int] = field(default_factory=dict)
+    """How many groups were followed of photos that have a camera, say, in common."""
 
     @property
     def holds(self) -> bool:
@@ -77,7 +80,8 @@ class SplitProof:
         near = "near duplicates were not looked for"
         if self.near_duplicates is not None:
             near = f"none of {self.near_duplicates:,} sets of near duplicates"
-        return f"no file and none of {self.groups:,} groups is in two parts; {near}"
+        common = "".join(f", {count:,} by {kind}" for kind, count in self.common.items())
+        return f"no file and none of {self.groups:,} groups{common} is in two parts; {near}"
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values for JSON."""
@@ -89,11 +93,13 @@ def split_proof(
     parts: Mapping[str, Dataset],
     fractions: Mapping[str, float],
     near_duplicates: Sequence[Sequence[int]] | None = None,
+    common: Mapping[str, Groups] | None = None,
 ) -> SplitProof:
     """Count what each of ``parts`` has of ``dataset``, and follow each file, group and set of near duplicates.
 
     ``parts`` hold the records of the dataset themselves, as ``split_dataset`` gives them; ``near_duplicates`` are
-    indices of its records.
+    indices of its records, and so is what ``common`` holds: photos with the same camera and so on, as
+    ``herder.data.grouping`` finds them.
     """
     home = {id(record): name for name, part in parts.items() for record in part}
     followed: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -108,6 +114,9 @@ def split_proof(
         names = [home[id(dataset[i])] for i in group if id(dataset[i]) in home]
         first = ", ".join(str(dataset[i].path) for i in group[:2]) + (" ..." if len(group) > 2 else "")
         followed["near-duplicates", f"{number + 1} ({first})"] = names
+    for kind, groups_of_kind in (common or {}).items():
+        for what, members in groups_of_kind.items():
+            followed[kind, what] = [home[id(dataset[i])] for i in members if id(dataset[i]) in home]
     order = {name: i for i, name in enumerate(parts)}
     crossings = tuple(
         Crossing(kind, what, tuple(sorted(set(names), key=order.__getitem__)))
@@ -118,7 +127,8 @@ def split_proof(
         _count(name, part, dataset, fractions.get(name, 0.0), _touching(followed, name)) for name, part in parts.items()
     )
     groups = sum(kind == "group" for kind, _ in followed)
-    return SplitProof(counted, groups, None if near_duplicates is None else len(near), crossings)
+    counts = {kind: len(groups_of_kind) for kind, groups_of_kind in (common or {}).items()}
+    return SplitProof(counted, groups, None if near_duplicates is None else len(near), crossings, counts)
 
 
 def _touching(followed: Mapping[tuple[str, str], Iterable[str]], name: str) -> dict[str, int]:
