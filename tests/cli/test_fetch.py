@@ -534,6 +534,9 @@ def test_a_list_of_urls(site: OpenImages, fetch_list: Fetch, tmp_path: Path) -> 
     assert read_dataset(tmp_path / "out").class_names == ("alpaca",)
     assert fetch_list(listing, "--labels", labels).exit_code == 0
     assert set(site.sent.values()) == {1}
+    (labels / "classes.txt").rename(tmp_path / "classes.txt")  # one floor up, as YOLO datasets have it
+    assert fetch_list(listing, "--labels", labels, out="other").exit_code == 0
+    assert read_dataset(tmp_path / "other").class_names == ("alpaca",)
 
 
 def test_a_list_with_gaps(site: OpenImages, fetch_list: Fetch, tmp_path: Path) -> None:

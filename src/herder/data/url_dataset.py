@@ -26,7 +26,7 @@ from herder.errors import DataError
 from herder.files import writing
 
 NAME_FILES = ("classes.txt", "obj.names", "data.yaml")
-"""Where the names of classes may stand, beside YOLO labels."""
+"""Where the names of classes may stand, among YOLO labels or beside their folder."""
 
 
 def labels_format(labels: Path) -> Format:
@@ -109,7 +109,9 @@ def _lay_yolo(items: Sequence[DownloadItem], labels: Path, photos: Path, stage: 
             text.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(found.labels[item.key], text)
             origin[text] = found.labels[item.key]
-    names = next((labels / name for name in NAME_FILES if (labels / name).is_file()), None)
+    # In YOLO's own layout the names stand one floor up, beside the folder of the labels.
+    places = [labels, labels.parent] if labels.name.lower() == "labels" else [labels]
+    names = next((place / name for place in places for name in NAME_FILES if (place / name).is_file()), None)
     if names is not None and names.name == "data.yaml":
         _settings(names, items, stage)
     elif names is not None:
