@@ -63,7 +63,7 @@ def evaluate_detector(
     found = [Detections.empty(dataset.class_names) for _ in dataset.records]
     stream = detector.stream(photos, score=SCORE_FLOOR, size=size, limit=DETECTIONS_A_PHOTO, batch=batch)
     for done, detections in enumerate(stream):
-        renamed = _renamed(detections, mapping, dataset.class_names)
+        renamed = to_data_classes(detections, mapping, dataset.class_names)
         if count_as:
             renamed = renamed[nms(renamed.boxes, renamed.scores, renamed.classes, detector.spec.nms_iou)]
         found[read[done]] = renamed
@@ -105,7 +105,7 @@ def _listed(names: Sequence[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def _renamed(found: Detections, mapping: NDArray[np.int64], class_names: tuple[str, ...]) -> Detections:
+def to_data_classes(found: Detections, mapping: NDArray[np.int64], class_names: tuple[str, ...]) -> Detections:
     """The detections with the dataset's class ids; those of classes it does not have are dropped."""
     classes = mapping[found.classes]
     known = classes >= 0
