@@ -17,7 +17,8 @@ from herder.data.records import Dataset, ImageRecord
 from herder.model.network import Network
 from herder.spec import ModelSpec, example_spec
 from herder.training.config import TrainConfig
-from herder.training.loop import TrainResult, train
+from herder.training.interfaces import TrainResult
+from herder.training.loop import train
 from herder.training.reproducibility import seed_everything
 
 SIDE = 64

@@ -19,7 +19,9 @@ from herder.model.network import Network
 from herder.spec import ModelSpec
 from herder.training.checkpoint import load_checkpoint
 from herder.training.config import Schedule, TrainConfig
-from herder.training.loop import BEST, LAST, DivergedError, Ending, TrainResult, canvas_side, rescale
+from herder.training.interfaces import DivergedError, Ending, TrainResult
+from herder.training.loop import BEST, LAST
+from herder.training.multi_scale import canvas_side, rescale
 from herder.training.tracking import TIMING_COLUMNS, RunFacts, StepFacts, read_rows
 
 Runner = Callable[..., TrainResult]

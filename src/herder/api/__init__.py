@@ -12,7 +12,7 @@ from herder.inference import Detector
 if TYPE_CHECKING:
     from herder.edge.export import ExportResult
     from herder.evaluation.metrics import Metrics
-    from herder.training.loop import TrainResult
+    from herder.training.interfaces import TrainResult
 
 ENGINES = ("auto", "torch", "onnx", "openvino")
 

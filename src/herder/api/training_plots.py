@@ -21,7 +21,7 @@ from herder.images import read_image
 from herder.inference import Detector
 from herder.model.engine import TorchEngine
 from herder.model.files import load_model
-from herder.training.loop import TrainResult
+from herder.training.interfaces import TrainResult
 from herder.training.tracking import LOSSES, read_rows
 
 PICTURES = 16

@@ -30,7 +30,8 @@ from herder.model.transfer import merge_classes, transfer_weights
 from herder.spec import ModelSpec
 from herder.training import distributed
 from herder.training.config import TrainConfig
-from herder.training.loop import Ending, TrainResult, train
+from herder.training.interfaces import Ending, TrainResult
+from herder.training.loop import train
 from herder.training.reproducibility import seed_everything
 from herder.training.run import RunSettings, find_run, new_run_folder, write_run_facts
 from herder.training.terminal import TerminalTracker

@@ -59,7 +59,7 @@ def train_command(
     from herder.api.training_run import base_config, read_photos, run_training
     from herder.training.config import load_config
     from herder.training.distributed import Ranks
-    from herder.training.loop import Ending
+    from herder.training.interfaces import Ending
     from herder.training.run import find_run, read_run_settings
     from herder.training.terminal import TerminalTracker, duration
     from herder.training.tracking import Tracker

@@ -10,27 +10,25 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from herder.data.pipeline import Batch
-from herder.errors import HerderError
 from herder.model.files import save_model
-from herder.model.losses import DetectionLoss, LossTerms
+from herder.model.losses import DetectionLoss
 from herder.spec import ModelSpec
 from herder.training import distributed
 from herder.training.checkpoint import Progress, check_matches, load_checkpoint, restore, save_checkpoint
-from herder.training.config import STRIDE, Precision, Schedule, TrainConfig
+from herder.training.config import Precision, Schedule, TrainConfig
 from herder.training.early_stopping import EarlyStopping, PlateauFactor
+from herder.training.interfaces import BatchSource, DivergedError, Ending, LossFunction, TrainResult
 from herder.training.limits import StopRequest, graceful_stop, memory_limits, peak_memory_mb
+from herder.training.multi_scale import canvas_side, rescale
 from herder.training.optimization import (
     clip_gradients,
     freeze,
@@ -55,59 +53,6 @@ REPORT_SECONDS = 0.25
 """At most so often the trackers hear of a step."""
 
 N = TypeVar("N", bound=nn.Module)
-
-
-class BatchSource(Protocol):
-    """Where batches come from; ``herder.data.pipeline.TrainingPipeline`` is one."""
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in an epoch, the same on every rank."""
-
-    def epoch(self, epoch: int, start_step: int = 0, *, mosaic: bool = True) -> Iterator[Batch]:
-        """The batches of an epoch from a step on: the same for the same epoch and step, whatever came before."""
-
-
-class LossFunction(Protocol):
-    """What the network minimises; ``herder.model.losses.DetectionLoss`` is one."""
-
-    def __call__(self, raw: Any, boxes: Tensor, classes: Tensor, valid: Tensor, ignore: Tensor, /) -> LossTerms:
-        """The network's output, boxes (B, G, 4) canvas pixels, classes, valid and ignore (B, G) to the terms."""
-
-
-class DivergedError(HerderError):
-    """The loss or its gradient became infinite or not a number."""
-
-
-class Ending(Enum):
-    """Why a run stopped."""
-
-    FINISHED = "finished"
-    """All epochs are done."""
-    EARLY = "stopped early"
-    """The metric had stopped rising."""
-    INTERRUPTED = "interrupted"
-    """Ctrl-C or SIGTERM; ``--resume`` goes on."""
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run reached and where it left its files."""
-
-    folder: Path
-    best: Path
-    """The best model; there is none before the first evaluation."""
-    last: Path
-    """The checkpoint."""
-    metrics: Mapping[str, float]
-    """Of the best model on the validation photos."""
-    best_epoch: int
-    """Counted from 1; 0 before the first evaluation."""
-    epochs: int
-    """Epochs done."""
-    ending: Ending
-    seconds: float
-    """Wall time over all parts of the run."""
 
 
 def train(
@@ -367,20 +312,6 @@ class _Run:
         p = self.progress
         best, last = self.folder / BEST, self.folder / LAST
         return TrainResult(self.folder, best, last, p.best_metrics, p.best_epoch, p.epoch, ending, p.seconds)
-
-
-def canvas_side(config: TrainConfig, step: int, side: int) -> int:
-    """The side in pixels, a multiple of 32, that a step's canvas is scaled to: it follows from seed and step alone."""
-    low, high = (max(1, round(side * (1 + sign * config.multi_scale) / STRIDE)) for sign in (-1, 1))
-    return int(np.random.default_rng((config.seed, step)).integers(low, high + 1)) * STRIDE
-
-
-def rescale(images: Tensor, boxes: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Images (B, 3, S, S) and boxes (B, G, 4) in pixels on a canvas of another side, as floats 0..255."""
-    if images.shape[-1] == side:
-        return images, boxes
-    factor = side / images.shape[-1]
-    return F.interpolate(images.float(), size=(side, side), mode="bilinear", align_corners=False), boxes * factor
 
 
 def _forward_dtype(precision: Precision, device: torch.device) -> torch.dtype:
