@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from herder.data.records import Dataset, ImageRecord
+from herder.errors import DataError
 from herder.evaluation import evaluate_detector
 from herder.evaluation.plots import PictureFormat
 from herder.evaluation.report import render_report
 from herder.evaluation.robustness import CLEAN, CellResult, Robustness
 from herder.evaluation.robustness_cells import chosen_cells, clean_result, run_cell
 from herder.evaluation.robustness_plots import robustness_plot
-from herder.evaluation.robustness_sections import damage_section, robustness_sections
+from herder.evaluation.robustness_sections import damage_section, robustness_sections, sections_from_json
 from herder.evaluation.slices import measure_slices
 from herder.inference import Detector
 from herder.spec import example_spec
@@ -112,3 +114,13 @@ def test_photos_are_shown_beside_their_corrupted_selves(dataset: Dataset) -> Non
         replace(result, cells=(replace(result.clean, corruption="fog", severity=1),)), dataset, found, detector, seed=0
     )
     assert unharmed.text.startswith("No corruption added")
+
+
+def test_the_same_report_from_json(result: Robustness, dataset: Dataset) -> None:
+    slices = measure_slices(dataset, evaluate_detector(Detector(Contrasty()), dataset)[1], 0.3)
+    data = json.loads(json.dumps({**result.as_dict(), "slices": [part.as_dict() for part in slices]}))
+    again, plain = sections_from_json(data, "robustness.json"), robustness_sections(result, slices)
+    assert render_report("R", again) == render_report("R", plain)
+    for broken in ([], {}, {**data, "slices": [{"name": "x"}]}, {**data, "slices": 3}):
+        with pytest.raises(DataError, match=r"robustness\.json"):
+            sections_from_json(broken, "robustness.json")

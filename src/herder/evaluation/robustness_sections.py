@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from herder.data.records import Dataset, ImageRecord
 from herder.detections import Detections
 from herder.drawing import draw_detections, grid
+from herder.errors import DataError
 from herder.evaluation.corruptions import CORRUPTIONS
 from herder.evaluation.detector import class_mapping, to_data_classes
 from herder.evaluation.not_computed import NotComputed
@@ -29,6 +31,19 @@ def robustness_sections(result: Robustness, slices: Sequence[SliceResult] = ()) 
     if result.cells:
         sections += [_tables(result), _curves(result), _at_work(result)]
     return [*sections, *([slice_section(slices)] if slices else [])]
+
+
+def sections_from_json(data: Mapping[str, Any], source: str) -> list[Section]:
+    """The same sections from the content of a ``robustness.json``, for a report made later.
+
+    Raises DataError naming ``source`` where the content is something else.
+    """
+    result = Robustness.from_dict(data, source)
+    try:
+        slices = [SliceResult.from_dict(part) for part in data.get("slices", ())]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{source}: slices cannot be read ({error!r})", hint="run `herder robustness` again") from None
+    return robustness_sections(result, slices)
 
 
 def group_rows(result: Robustness) -> list[tuple[str, str, tuple[str, ...]]]:

@@ -32,7 +32,8 @@ LUMA = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in luma (ITU-R BT.601), on the values as they are stored."""
 
 COVERED = 0.1
-"""Share of a box under another labelled box from which it counts as occluded, where no annotator has said."""
+"""Share of a box under another labelled box from which it counts as occluded, where no annotator has said: under this
+it is "bare" in CityPersons (S. Zhang et al. 2017, https://arxiv.org/abs/1702.05693)."""
 
 SMALL = 32.0**2
 """Square pixels of the photo up to which COCO calls a box small."""
