@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from herder.boxes import FloatArray
 from herder.data.records import Dataset, ImageRecord
 from herder.detections import Detections
-from herder.drawing import draw_detections, grid
+from herder.drawing import draw_detections
 from herder.errors import DataError
 from herder.evaluation.corruptions import CORRUPTIONS
 from herder.evaluation.detector import class_mapping, to_data_classes
@@ -23,6 +26,9 @@ from herder.images import read_image
 from herder.inference import Detector
 
 Value = str | int | float
+
+SHOWN = 420
+"""Width in pixels of each of two photos side by side."""
 
 
 def robustness_sections(result: Robustness, slices: Sequence[SliceResult] = ()) -> list[Section]:
@@ -166,7 +172,7 @@ def damage_section(
         ]
         counts = [_counted(row, index) for row in (result.clean, cell)]
         caption = f"{record.path.name}, {title(cell.corruption)} {cell.severity}: {counts[0]}, then {counts[1]}"
-        pictures.append(Picture.of(grid(pair, cell=420, columns=2), f"{caption}; clean and corrupted", caption))
+        pictures.append(Picture.of(_side_by_side(pair), f"{caption}; clean and corrupted", caption))
     if not pictures:
         return Section("Photos that suffered most", "No corruption added a miss or a false alarm to any photo.")
     return Section(
@@ -178,7 +184,14 @@ def damage_section(
     )
 
 
-def _counting(record: ImageRecord) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _side_by_side(pair: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Two photos of one size, each ``SHOWN`` pixels wide, with a white line between them."""
+    height = max(1, round(SHOWN * pair[0].shape[0] / pair[0].shape[1]))
+    left, right = (np.asarray(cv2.resize(p, (SHOWN, height), interpolation=cv2.INTER_AREA), np.uint8) for p in pair)
+    return np.hstack([left, np.full((height, SHOWN // 60, 3), 255, np.uint8), right])
+
+
+def _counting(record: ImageRecord) -> FloatArray:
     """The labelled boxes that count."""
     return record.boxes[~record.ignore]
 

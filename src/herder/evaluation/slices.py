@@ -1,7 +1,7 @@
 """How a detector does where the photos themselves are hard: real low light, occluded animals, small animals.
 
 Corruptions are made; these are found in the data. A slice is a set of labelled boxes. To measure it all other boxes are
-ignored, as COCO ignores boxes of another size: neither hit nor missed, and no false alarm where a detection is on one.
+ignored, as COCO ignores crowds: neither hit nor missed, and no false alarm where a detection lies mostly on one.
 A false alarm on nothing belongs to no box, and counts in every slice of its photos.
 """
 
