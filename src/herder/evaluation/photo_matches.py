@@ -3,7 +3,8 @@ count more than once, or not at all: what a bootstrap or a jackknife over photos
 
 Matching looks at one photo at a time. Drawing photos anew therefore changes no match, only how often it counts. The
 definition of average precision is COCO's, https://cocodataset.org/#detection-eval, and with every photo counted once
-the numbers are those of ``herder.evaluation.average_precision``. A photo of weight 2 stands for two copies of it.
+the numbers are those of ``herder.evaluation.average_precision``. A photo of weight 2 stands for two copies of it; only
+where a photo's detections have equal scores do COCO's tools, which rank whole copies one after the other, differ.
 
 Notation: P photos, K classes, T overlaps, n hits of one class at one overlap, best score first.
 """
