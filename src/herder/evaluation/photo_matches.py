@@ -1,145 +1,139 @@
-"""Detections matched once, at ten overlaps, so that average precision can be computed again and again for photos that
-count more than once, or not at all: what a bootstrap or a jackknife over photos needs.
+"""Average precision when photos count more than once or not at all: matched once, weighted as often as wanted.
 
-Matching looks at one photo at a time. Drawing photos anew therefore changes no match, only how often it counts. The
-definition of average precision is COCO's, https://cocodataset.org/#detection-eval, and with every photo counted once
-the numbers are those of ``herder.evaluation.average_precision``. A photo of weight 2 stands for two copies of it; only
-where a photo's detections have equal scores do COCO's tools, which rank whole copies one after the other, differ.
+A bootstrap over photos draws some photos twice and others not at all. A photo's detections match its own boxes alone, so
+that nothing need be matched again: a photo drawn twice is a photo of weight two. Average precision is COCO's
+(https://cocodataset.org/#detection-eval), precision read at 101 recalls, or that of the ``Rules`` chosen.
 
-Notation: P photos, K classes, T overlaps, n hits of one class at one overlap, best score first.
+Notation: P photos, D detections, K classes, T overlaps (IoUs), S = T K curves of precision over recall.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from herder.boxes import IntArray
-from herder.evaluation.matching import match
+from herder.evaluation.matching import match_at
+from herder.evaluation.rules import Rules
 from herder.evaluation.tables import DetectionTable, DoubleArray, TruthTable
+from herder.evaluation.weighted_curves import WeightedCurves
 
-IOUS = tuple(0.5 + 0.05 * step for step in range(10))
+IOUS = tuple(float(iou) for iou in np.linspace(0.5, 0.95, 10))
 """COCO's overlaps, 0.5 to 0.95."""
 
-RECALLS = np.linspace(0, 1, 101)
-"""The recalls at which COCO reads precision."""
-
-Weights = NDArray[np.int64] | NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class _Hits:
-    """The hits of one class at one overlap, and what stands before each of them."""
-
-    photos: IntArray
-    """(n,) of each hit."""
-    place: IntArray
-    """(n,) among all detections of the class, best score first."""
-    ignored_before: IntArray
-    """(n,) ignored detections before each hit: they count neither way."""
-    ignored_photos: IntArray
-    """Of the ignored detections, in order."""
+Weights = IntArray | DoubleArray
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoMatches:
-    """The matched detections of one model on P photos; ``PhotoMatches.of`` makes it.
+    """What became of each detection of a model, kept photo by photo; best score of each class first.
 
-    ``photos`` P; ``ious`` the T overlaps; ``truths`` (K, P) labelled boxes that count.
+    ``photos`` (D,), ``classes`` (D,), ``scores`` (D,); ``hits`` and ``ignored`` (T, D); ``truths`` (P, K) how many
+    labelled boxes count; ``ious`` (T,).
     """
 
-    photos: int
-    ious: tuple[float, ...]
+    photos: IntArray
+    classes: IntArray
+    scores: DoubleArray
+    hits: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
     truths: IntArray
-    _ranked: tuple[IntArray, ...]
-    """For each class the photos of its detections, best score first."""
-    _hits: tuple[tuple[_Hits, ...], ...]
-    """For each class, for each overlap."""
+    ious: tuple[float, ...] = IOUS
+    rules: Rules = Rules.COCO
 
     @classmethod
     def of(
-        cls, truth: TruthTable, found: DetectionTable, photos: int, classes: int, ious: Sequence[float] = IOUS
+        cls,
+        truth: TruthTable,
+        found: DetectionTable,
+        photos: int,
+        classes: int,
+        rules: Rules = Rules.COCO,
+        ious: Sequence[float] = IOUS,
     ) -> PhotoMatches:
-        """Match the best 100 detections of each class and photo at each of ``ious``.
+        """Match the best 100 detections of each class and photo.
 
-        Raises ValueError for a photo or class id that is out of range.
+        >>> boxes, one = np.array([[0.0, 0, 10, 10], [50, 50, 9, 9]]), np.array([0, 1])
+        >>> truth = TruthTable(one, one * 0, boxes, one > 1, boxes[:, 2] * boxes[:, 3])
+        >>> found = DetectionTable(one, one * 0, boxes + [[0.0], [90]], np.array([0.9, 0.8]))
+        >>> matches = PhotoMatches.of(truth, found, photos=2, classes=1)
+        >>> [round(matches.map(weights)[0], 3) for weights in (None, np.array([1, 0]), np.array([0, 1]))]
+        [0.505, 1.0, 0.0]
         """
-        for name, ids, limit in (
-            ("photo", truth.photos, photos),
-            ("photo", found.photos, photos),
-            ("class", truth.classes, classes),
-            ("class", found.classes, classes),
-        ):
-            if len(ids) and not 0 <= ids.min() <= ids.max() < limit:
-                raise ValueError(f"{name} ids {ids.min()} to {ids.max()} are out of range for {limit}")
         found = found.best()
-        # COCO's order: equal scores stay in the order of the photos.
-        found = found.pick(np.argsort(-found.scores, kind="stable"))
-        matches = [match(truth, found, iou) for iou in ious]
-        ranked, hits = [], []
-        for index in range(classes):
-            rows = np.flatnonzero(found.classes == index)
-            of_class = found.photos[rows]
-            ranked.append(of_class)
-            each = []
-            for matched in matches:
-                ignored = np.flatnonzero(matched.ignored[rows])
-                place = np.flatnonzero(matched.hits[rows])
-                before = np.searchsorted(ignored, place)
-                each.append(_Hits(of_class[place], place, before, of_class[ignored]))
-            hits.append(tuple(each))
-        counts = np.zeros((classes, photos), np.int64)
-        np.add.at(counts, (truth.classes[~truth.ignore], truth.photos[~truth.ignore]), 1)
-        return cls(photos, tuple(ious), counts, tuple(ranked), tuple(hits))
+        matches = match_at(truth, found, ious)
+        counts = ~truth.ignore
+        truths = np.zeros((photos, classes), np.int64)
+        np.add.at(truths, (truth.photos[counts], truth.classes[counts]), 1)
+        return cls.sorted(found, matches.hits, matches.ignored, truths, tuple(ious), rules)
+
+    @classmethod
+    def sorted(
+        cls,
+        found: DetectionTable,
+        hits: NDArray[np.bool_],
+        ignored: NDArray[np.bool_],
+        truths: IntArray,
+        ious: tuple[float, ...] = IOUS,
+        rules: Rules = Rules.COCO,
+    ) -> PhotoMatches:
+        """The same with the detections brought into COCO's order: equal scores by photo, then as they came."""
+        order = np.lexsort((found.photos, -found.scores, found.classes))
+        columns = found.photos[order], found.classes[order], found.scores[order]
+        return cls(*columns, hits[:, order], ignored[:, order], truths, ious, rules)
+
+    @classmethod
+    def joined(cls, parts: Sequence[PhotoMatches]) -> PhotoMatches:
+        """The photos of all parts one after the other, as if one model had looked at them all.
+
+        Two models on the same P photos joined make 2 P photos; weights of 1 for some of the first and for the others of
+        the second mix the two models photo by photo, as a permutation test does. Raises ValueError where classes,
+        overlaps or rules differ.
+        """
+        first = parts[0]
+        for part in parts[1:]:
+            if (part.truths.shape[1], part.ious, part.rules) != (first.truths.shape[1], first.ious, first.rules):
+                raise ValueError("matches of other classes, overlaps or rules cannot be joined")
+        starts = np.cumsum([0, *(len(part.truths) for part in parts)])
+        found = DetectionTable(
+            np.concatenate([part.photos + start for part, start in zip(parts, starts[:-1], strict=True)]),
+            np.concatenate([part.classes for part in parts]),
+            np.zeros((sum(len(part.photos) for part in parts), 4)),
+            np.concatenate([part.scores for part in parts]),
+        )
+        hits, ignored = (np.concatenate([getattr(part, n) for part in parts], axis=1) for n in ("hits", "ignored"))
+        return cls.sorted(found, hits, ignored, np.concatenate([p.truths for p in parts]), first.ious, first.rules)
+
+    def __len__(self) -> int:
+        """How many photos."""
+        return len(self.truths)
 
     def average_precision(self, weights: Weights | None = None) -> DoubleArray:
-        """COCO's AP at each overlap for each class (T, K), when photo i counts ``weights[i]`` times (P,).
+        """Average precision (T, K) when photo i counts ``weights[i]`` times (P,), each once if None.
 
-        NaN for a class without a labelled box in the photos that count. ``weights`` None counts each photo once.
-
-        >>> truth = TruthTable(
-        ...     np.array([0, 1]), np.array([0, 0]), np.ones((2, 4)) * 9, np.array([False, False]), np.array([81.0, 81])
-        ... )
-        >>> found = DetectionTable(np.array([0]), np.array([0]), np.ones((1, 4)) * 9, np.array([0.8]))
-        >>> matches = PhotoMatches.of(truth, found, photos=2, classes=1)
-        >>> [round(float(matches.average_precision(np.array(w))[0, 0]), 3) for w in ([1, 1], [1, 0], [2, 1])]
-        [0.505, 1.0, 0.663]
+        NaN where a class has no labelled box of weight. Whole weights give what COCO gives for photos repeated that
+        often, except where two detections of one photo and class have equal scores: the reference then lets the copies
+        of the second overtake, here those of the first all come before.
         """
-        weights = np.ones(self.photos) if weights is None else np.asarray(weights, np.float64)
-        if weights.shape != (self.photos,):
-            raise ValueError(f"weights: found shape {weights.shape}, wanted ({self.photos},)")
-        wanted = self.truths @ weights  # (K,)
-        result = np.full((len(self.ious), len(self.truths)), np.nan)
-        for index, (ranked, hits) in enumerate(zip(self._ranked, self._hits, strict=True)):
-            if wanted[index] > 0:
-                seen = np.cumsum(weights[ranked])  # detections up to each place, ignored ones too
-                for row, each in enumerate(hits):
-                    result[row, index] = _average(each, weights, seen, wanted[index])
-        return result
+        return self.curves.average_precision(np.ones(len(self)) if weights is None else weights)
 
     def map(self, weights: Weights | None = None) -> tuple[float, float]:
-        """mAP at the first overlap (0.5) and over all of them; NaN where no labelled box counts."""
+        """mAP50 and mAP50_95: the means over the classes that have labelled boxes.
+
+        NaN where no class has one, or where these overlaps were not matched.
+        """
         average = self.average_precision(weights)
-        defined = average[:, ~np.isnan(average[0])]
-        if not defined.size:
+        counted = ~np.isnan(average[0])
+        if not counted.any():
             return float("nan"), float("nan")
-        return float(defined[0].mean()), float(defined.mean())
+        map50 = float(average[self.ious.index(0.5), counted].mean()) if 0.5 in self.ious else float("nan")
+        return map50, float(average[:, counted].mean()) if self.ious == IOUS else float("nan")
 
-
-def _average(hits: _Hits, weights: DoubleArray, seen: DoubleArray, wanted: float) -> float:
-    """Precision read at 101 recalls, where it is the highest of that recall or more.
-
-    Only hits are looked at: between two of them precision falls and recall stays.
-    """
-    if not len(hits.place):
-        return 0.0
-    right = np.cumsum(weights[hits.photos])  # (n,)
-    ignored = np.concatenate([[0.0], np.cumsum(weights[hits.ignored_photos])])[hits.ignored_before]
-    counted = seen[hits.place] - ignored  # (n,) detections that count, up to and with this hit
-    precision = np.divide(right, counted, out=np.zeros(len(right)), where=counted > 0)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    first = np.searchsorted(right / wanted, RECALLS)
-    return float(np.append(envelope, 0.0)[first].mean())
+    @cached_property
+    def curves(self) -> WeightedCurves:
+        """What is the same for all weights, prepared once."""
+        return WeightedCurves.of(self.photos, self.classes, self.hits, self.ignored, self.truths, self.rules)
