@@ -65,8 +65,8 @@ def match_at(
     rows, columns, overlaps = _pairs(truth, found, float(wanted.min()), by_class)
     same = found.classes[rows] == truth.classes[columns]
     ignore = truth.ignore if outside is None else truth.ignore | outside
-    span = 1 + found.classes.max(initial=0) if by_class else 1
-    group = found.photos[rows] * span + (found.classes[rows] if by_class else 0)
+    span = 1 + int(found.classes.max(initial=0)) if by_class else 1
+    group: IntArray = found.photos[rows] * span + (found.classes[rows] if by_class else 0)
     # Best detection first; for each, boxes that count before those to ignore, then the best overlap. Among equal
     # overlaps the own class, then the later box: the reference code replaces its choice on equality.
     order = np.lexsort((-columns, ~same, -overlaps, ignore[columns], rows, -found.scores[rows], group))

@@ -1,7 +1,7 @@
 """Average precision when photos count more than once or not at all: matched once, weighted as often as wanted.
 
-A bootstrap over photos draws some photos twice and others not at all. A photo's detections match its own boxes alone, so
-that nothing need be matched again: a photo drawn twice is a photo of weight two. Average precision is COCO's
+A bootstrap over photos draws some photos twice and others not at all. A photo's detections match its own boxes alone,
+so that nothing need be matched again: a photo drawn twice is a photo of weight two. Average precision is COCO's
 (https://cocodataset.org/#detection-eval), precision read at 101 recalls, or that of the ``Rules`` chosen.
 
 Notation: P photos, D detections, K classes, T overlaps (IoUs), S = T K curves of precision over recall.

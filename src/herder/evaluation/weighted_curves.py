@@ -1,7 +1,7 @@
 """The arithmetic under ``PhotoMatches``: average precision of all curves at once, from weights of photos.
 
-Only hits are looked at: precision is highest right at a hit, and recall changes nowhere else. With integer sums over all
-curves laid end to end, one set of array operations serves every class and overlap, and a resample of 5,000 photos takes
+Only hits are looked at: precision is highest right at a hit, and recall changes nowhere else. With sums over all curves
+laid end to end, one set of array operations serves every class and overlap, and a resample of 5,000 photos takes
 milliseconds.
 
 Notation: P photos, D detections, K classes, T overlaps, S = T K curves, H hits of all curves.
@@ -30,9 +30,10 @@ class WeightedCurves:
     """Indices that do not depend on the weights; hits are ordered by overlap, class, and falling score.
 
     ``photos`` (D,) of all detections; ``hit_photos`` (H,), ``hit_rows`` (H,) of the hits among the detections,
-    ``hit_curves`` (H,) the curve of each, ``starts`` (S + 1,) where each curve's hits start, ``curve_rows`` (S,) the row
-    of the first detection of the curve's class; ``ignored_photos`` (I,) of the ignored detections in the same order,
-    ``ignored_before`` (H,) how many of these lie before each hit, ``ignored_starts`` (S,) before each curve.
+    ``hit_curves`` (H,) the curve of each, ``starts`` (S + 1,) where each curve's hits start, ``curve_rows`` (S,) the
+    row of the first detection of the curve's class; ``ignored_photos`` (I,) of the ignored detections, in the same
+    order, ``ignored_before`` (H,) how many of these lie before each hit, ``ignored_starts`` (S,) before each curve;
+    ``truths`` (P, K) labelled boxes that count.
     """
 
     photos: IntArray
@@ -131,7 +132,7 @@ class WeightedCurves:
 
 
 def hits_for_recall(truths: DoubleArray) -> DoubleArray:
-    """The fewest hits (S, 101) among ``truths`` (S,) whose share is at least each recall, to the last bit as COCO has it.
+    """The fewest hits (S, 101) of ``truths`` (S,) whose share is at least each recall, to the last bit as COCO has it.
 
     >>> hits_for_recall(np.array([4.0]))[0, [0, 25, 26, 100]].tolist()
     [0.0, 1.0, 2.0, 4.0]
