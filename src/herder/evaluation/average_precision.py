@@ -1,27 +1,20 @@
-"""COCO's average precision and recall, computed by faster-coco-eval (https://github.com/MiXaiLL76/faster_coco_eval).
+"""COCO's average precision and recall, and precision, recall and F1 at the best threshold: the figures of a detector.
 
 The definition is https://cocodataset.org/#detection-eval: precision interpolated at 101 recalls, averaged over IoU 0.5,
-0.55, ... 0.95 and the classes. Here only the data are handed over, and the precision and recall arrays read.
+0.55, ... 0.95 and the classes. ``coco_engines`` has the arrays made that the means are taken of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from herder.data.records import ImageRecord
 from herder.detections import Detections
-from herder.errors import MissingExtraError
+from herder.evaluation.coco_engines import ALL, LARGE, MEDIUM, SMALL, coco_arrays
 from herder.evaluation.matching import match
 from herder.evaluation.metrics import ClassMetrics, Metrics
 from herder.evaluation.operating_point import Curve
 from herder.evaluation.tables import DetectionTable, DoubleArray, TruthTable, detection_table, truth_table
-
-ALL, SMALL, MEDIUM, LARGE = range(4)
-"""COCO's area ranges, by their index in its arrays."""
 
 IOU_50, IOU_75 = 0, 5
 """Indices of IoU 0.5 and 0.75 among 0.5, 0.55, ... 0.95."""
@@ -33,7 +26,7 @@ def evaluate_detections(
     """Measure the detections of each photo against its record; both sequences in the same order.
 
     Ignore boxes count as COCO's crowds. The size of a box is its width times its height. Prints nothing.
-    Raises ValueError when the lengths differ or a class id is out of range, MissingExtraError without faster-coco-eval.
+    Raises ValueError when the lengths differ or a class id is out of range, MissingExtraError without the packages.
 
     >>> from pathlib import Path
     >>> photo = ImageRecord(Path("a.jpg"), 100, 80, [[10, 10, 50, 60]], [0])
@@ -107,64 +100,6 @@ def precision_recall_curves(truth: TruthTable, found: DetectionTable, classes: i
         truths = int((~truth.ignore & (truth.classes == index)).sum())
         per_class.append(Curve.of(found.scores[rows], hits[rows], truths))
     return whole, per_class
-
-
-@dataclass(frozen=True, eq=False)
-class CocoArrays:
-    """What COCO's means are taken over; -1 where a class has no labelled box (of that size).
-
-    ``precision`` (10 IoUs, 101 recalls, K classes, 4 area ranges) at 100 detections a class and photo; ``recall``
-    (10 IoUs, K classes, 3 limits of 1, 10 and 100 detections) over all areas.
-    """
-
-    precision: DoubleArray
-    recall: DoubleArray
-
-
-def coco_arrays(truth: TruthTable, found: DetectionTable, photos: int, classes: int) -> CocoArrays:
-    """Run faster-coco-eval. Raises MissingExtraError when it is not installed."""
-    try:
-        from faster_coco_eval import COCO, COCOeval_faster
-    except ImportError:
-        raise MissingExtraError("evaluation", "train") from None
-    if photos == 0 or classes == 0 or not len(truth):
-        return CocoArrays(np.full((10, 101, classes, 4), -1.0), np.full((10, classes, 3), -1.0))
-    images = [{"id": photo} for photo in range(1, photos + 1)]
-    categories = [{"id": index} for index in range(classes)]
-    columns: dict[str, Sequence[Any]] = {
-        "image_id": (truth.photos + 1).tolist(),
-        "category_id": truth.classes.tolist(),
-        "bbox": truth.boxes.tolist(),
-        "area": truth.areas.tolist(),
-        "iscrowd": truth.ignore.astype(int).tolist(),
-    }
-    expected = _coco(COCO, images, categories, columns)
-    columns = {
-        "image_id": (found.photos + 1).tolist(),
-        "category_id": found.classes.tolist(),
-        "bbox": found.boxes.tolist(),
-        "area": (found.boxes[:, 2] * found.boxes[:, 3]).tolist(),
-        "score": found.scores.tolist(),
-    }
-    actual = _coco(COCO, images, categories, columns)
-    evaluation = COCOeval_faster(expected, actual, "bbox", print_function=_silent)
-    evaluation.evaluate()
-    evaluation.accumulate()
-    return CocoArrays(evaluation.eval["precision"][..., -1], evaluation.eval["recall"][:, :, ALL])
-
-
-def _coco(kind: Any, images: list[Any], categories: list[Any], columns: dict[str, Sequence[Any]]) -> Any:
-    rows = zip(*columns.values(), strict=True)
-    # Ids start at 1: the library takes 0 for "not matched".
-    annotations = [{"id": i, **dict(zip(columns, row, strict=True))} for i, row in enumerate(rows, start=1)]
-    dataset = kind(print_function=_silent)
-    dataset.dataset = {"images": images, "categories": categories, "annotations": annotations}
-    dataset.createIndex()
-    return dataset
-
-
-def _silent(*_: object) -> None:
-    """Print nothing."""
 
 
 def _mean(values: DoubleArray) -> float:

@@ -57,6 +57,8 @@ class PhotoMatches:
     ) -> PhotoMatches:
         """Match the best 100 detections of each class and photo.
 
+        Raises ValueError for a photo or class that is out of range.
+
         >>> boxes, one = np.array([[0.0, 0, 10, 10], [50, 50, 9, 9]]), np.array([0, 1])
         >>> truth = TruthTable(one, one * 0, boxes, one > 1, boxes[:, 2] * boxes[:, 3])
         >>> found = DetectionTable(one, one * 0, boxes + [[0.0], [90]], np.array([0.9, 0.8]))
@@ -64,6 +66,13 @@ class PhotoMatches:
         >>> [round(matches.map(weights)[0], 3) for weights in (None, np.array([1, 0]), np.array([0, 1]))]
         [0.505, 1.0, 0.0]
         """
+        for name, ids, limit in (
+            ("photo", (truth.photos, found.photos), photos),
+            ("class", (truth.classes, found.classes), classes),
+        ):
+            both = np.concatenate(ids)
+            if len(both) and not 0 <= both.min() <= both.max() < limit:
+                raise ValueError(f"{name} ids {both.min()} to {both.max()} are out of range for {limit}")
         found = found.best()
         matches = match_at(truth, found, ious)
         counts = ~truth.ignore
@@ -119,7 +128,10 @@ class PhotoMatches:
         often, except where two detections of one photo and class have equal scores: the reference then lets the copies
         of the second overtake, here those of the first all come before.
         """
-        return self.curves.average_precision(np.ones(len(self)) if weights is None else weights)
+        each = np.ones(len(self)) if weights is None else np.asarray(weights, np.float64)
+        if each.shape != (len(self),):
+            raise ValueError(f"weights: found shape {each.shape}, wanted ({len(self)},)")
+        return self.curves.average_precision(each)
 
     def map(self, weights: Weights | None = None) -> tuple[float, float]:
         """mAP50 and mAP50_95: the means over the classes that have labelled boxes.

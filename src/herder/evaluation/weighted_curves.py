@@ -83,9 +83,8 @@ class WeightedCurves:
             rules,
         )
 
-    def average_precision(self, weights: NDArray[np.int64] | DoubleArray) -> DoubleArray:
-        """Average precision (T, K), NaN without labelled boxes, when photo i counts ``weights[i]`` times (P,)."""
-        each = np.asarray(weights, np.float64)
+    def average_precision(self, each: DoubleArray) -> DoubleArray:
+        """Average precision (T, K), NaN without labelled boxes, when photo i counts ``each[i]`` times (P,)."""
         truths = np.tile(each @ self.truths, self.levels)  # (S,)
         through = _sums(each[self.hit_photos])  # (H + 1,) hits before each hit, all curves together
         before = through[self.starts[:-1]]  # (S,)
