@@ -97,10 +97,15 @@ def noncentralities(t: float, freedom: int, level: float) -> tuple[float, float]
     if abs(t) > FARTHEST / 4:
         return NotComputed("the samples lie too far apart for their spread")
 
+    def below(noncentrality: float) -> float:
+        share = float(stats.nct.cdf(t, freedom, noncentrality))
+        # scipy's series gives up far out, where the answer is 0 or 1.
+        return share if math.isfinite(share) else float(noncentrality < t)
+
     def turned(share: float) -> float:
         # The distribution function falls as the noncentrality grows.
         step = 10 + 2 * abs(t)
-        return float(brentq(lambda c: stats.nct.cdf(t, freedom, c) - share, t - step, t + step, xtol=1e-9))
+        return float(brentq(lambda noncentrality: below(noncentrality) - share, t - step, t + step, xtol=1e-9))
 
     try:
         low, high = turned(1 - tail), turned(tail)
