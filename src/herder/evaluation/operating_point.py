@@ -1,6 +1,9 @@
-"""Precision, recall and F1 over the score threshold, and the threshold where F1 is best.
+"""Precision, recall and F1 over the score threshold, and the thresholds worth having: the best F-beta, the most recall
+at a wanted precision, the most precision at a wanted recall.
 
-Notation: N detections that count (not ignored), best score first; G labelled boxes that count.
+F-beta is van Rijsbergen's: recall counts beta times as much as precision (Information Retrieval, 1979, chapter 7,
+http://www.dcs.gla.ac.uk/Keith/Chapter.7/Ch.7.html). Notation: N detections that count (not ignored), best score first;
+G labelled boxes that count; S distinct scores.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from herder.errors import ConfigError
 from herder.evaluation.tables import DoubleArray
 
 DEFAULT_THRESHOLD = 0.25
@@ -27,6 +31,30 @@ class OperatingPoint:
     hits: int
     false_alarms: int
     misses: int
+
+
+@dataclass(frozen=True)
+class NotReached:
+    """No threshold gives what was wanted.
+
+    >>> str(NotReached("recall", 0.9, 0.75, 0.01))
+    'not reached: the highest recall is 0.750, at a score of 0.010'
+    """
+
+    measure: str
+    """``precision`` or ``recall``."""
+    wanted: float
+    highest: float
+    """What the measure reaches at most; NaN where it is not defined at any threshold."""
+    threshold: float
+    """The score threshold that gives the highest; NaN where there is none."""
+
+    def __str__(self) -> str:
+        if np.isnan(self.highest):
+            return "not computed: no box is labelled"
+        if np.isnan(self.threshold):
+            return "not reached: nothing was detected"
+        return f"not reached: the highest {self.measure} is {self.highest:.3f}, at a score of {self.threshold:.3f}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +96,22 @@ class Curve:
     @property
     def f1(self) -> DoubleArray:
         """2 hits / (2 hits + false alarms + misses) (S,), precision and recall in harmonic mean; NaN without truth."""
+        return self.f_beta()
+
+    def f_beta(self, beta: float = 1.0) -> DoubleArray:
+        """(1 + b^2) hits / (hits + false alarms + b^2 G) (S,): recall counts ``beta`` times as much as precision.
+
+        NaN without labelled boxes. Raises ConfigError when ``beta`` is not positive.
+
+        >>> Curve.of(np.array([0.9, 0.8]), np.array([True, False]), truths=1).f_beta(2).round(3).tolist()
+        [1.0, 0.833]
+        """
+        if not (np.isfinite(beta) and beta > 0):
+            raise ConfigError(f"beta {beta} is not positive", hint="use 1 for F1, 2 where misses are worse")
         if not self.truths:
             return np.full(len(self.hits), np.nan)
-        return np.asarray(2 * self.hits / (self.hits + self.false_alarms + self.truths))
+        square = beta * beta
+        return np.asarray((1 + square) * self.hits / (self.hits + self.false_alarms + square * self.truths))
 
     def at(self, threshold: float) -> OperatingPoint:
         """What keeping scores of at least ``threshold`` gives.
@@ -91,8 +132,47 @@ class Curve:
             self.truths - hits,
         )
 
-    def best(self) -> OperatingPoint:
-        """The threshold with the best F1, the highest of equals; ``DEFAULT_THRESHOLD`` where no F1 is above 0."""
+    def best(self, beta: float = 1.0) -> OperatingPoint:
+        """The threshold with the best F-beta, the highest of equals; ``DEFAULT_THRESHOLD`` where none is above 0."""
+        values = self.f_beta(beta)
         if not self.truths or not len(self.scores) or not self.hits[-1]:
             return self.at(DEFAULT_THRESHOLD)
-        return self.at(float(self.scores[int(np.argmax(self.f1))]))
+        return self.at(float(self.scores[int(np.argmax(values))]))
+
+    def at_precision(self, wanted: float) -> OperatingPoint | NotReached:
+        """The most recall among the thresholds whose precision is at least ``wanted``; the highest of equals.
+
+        Raises ConfigError when ``wanted`` is not above 0 and up to 1.
+
+        >>> curve = Curve.of(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), truths=2)
+        >>> curve.at_precision(0.6).threshold, curve.at_precision(0.7).threshold
+        (0.7, 0.9)
+        """
+        return self._reached("precision", wanted, self.precision, self.recall)
+
+    def at_recall(self, wanted: float) -> OperatingPoint | NotReached:
+        """The most precision among the thresholds whose recall is at least ``wanted``; the highest of equals.
+
+        Raises ConfigError when ``wanted`` is not above 0 and up to 1.
+
+        >>> curve = Curve.of(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), truths=4)
+        >>> curve.at_recall(0.5).threshold, str(curve.at_recall(0.75))
+        (0.7, 'not reached: the highest recall is 0.500, at a score of 0.700')
+        """
+        return self._reached("recall", wanted, self.recall, self.precision)
+
+    def _reached(
+        self, measure: str, wanted: float, values: DoubleArray, others: DoubleArray
+    ) -> OperatingPoint | NotReached:
+        if not 0 < wanted <= 1:
+            raise ConfigError(f"wanted {measure} {wanted} is not above 0 and up to 1", hint="use 0.9, say")
+        if not self.truths:
+            return NotReached(measure, wanted, float("nan"), float("nan"))
+        if not len(self.scores):
+            return NotReached(measure, wanted, 0.0, float("nan"))
+        # Counts are whole numbers: a share that is wanted exactly may differ in the last bit only.
+        reached = np.flatnonzero(values >= wanted - 1e-12)
+        if not len(reached):
+            highest = int(np.argmax(values))
+            return NotReached(measure, wanted, float(values[highest]), float(self.scores[highest]))
+        return self.at(float(self.scores[reached[np.argmax(others[reached])]]))
