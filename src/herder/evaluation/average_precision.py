@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from herder.data.records import ImageRecord
 from herder.detections import Detections
 from herder.evaluation.coco_engines import ALL, LARGE, MEDIUM, SMALL, coco_arrays
 from herder.evaluation.matching import match
 from herder.evaluation.metrics import ClassMetrics, Metrics
+from herder.evaluation.open_images_matching import match_open_images
 from herder.evaluation.operating_point import Curve
+from herder.evaluation.rules import Rules
 from herder.evaluation.tables import DetectionTable, DoubleArray, TruthTable, detection_table, truth_table
 
 IOU_50, IOU_75 = 0, 5
@@ -88,16 +92,20 @@ def evaluate_tables(truth: TruthTable, found: DetectionTable, photos: int, class
     )
 
 
-def precision_recall_curves(truth: TruthTable, found: DetectionTable, classes: int) -> tuple[Curve, list[Curve]]:
+def precision_recall_curves(
+    truth: TruthTable, found: DetectionTable, classes: int, rules: Rules = Rules.COCO
+) -> tuple[Curve, list[Curve]]:
     """The curve of all classes counted together, and one for each class, at IoU 0.5."""
-    matches = match(truth, found)
+    coco = rules is Rules.COCO
+    matches = match(truth, found) if coco else match_open_images(truth, found)
+    counting = ~truth.ignore if coco else np.ones(len(truth), np.bool_)
     counts = ~matches.ignored
     hits = matches.hits
-    whole = Curve.of(found.scores[counts], hits[counts], int((~truth.ignore).sum()))
+    whole = Curve.of(found.scores[counts], hits[counts], int(counting.sum()))
     per_class = []
     for index in range(classes):
         rows = counts & (found.classes == index)
-        truths = int((~truth.ignore & (truth.classes == index)).sum())
+        truths = int((counting & (truth.classes == index)).sum())
         per_class.append(Curve.of(found.scores[rows], hits[rows], truths))
     return whole, per_class
 

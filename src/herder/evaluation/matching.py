@@ -62,7 +62,7 @@ def match_at(
     unlike a crowd each takes one detection, by IoU.
     """
     wanted = np.asarray(ious, np.float64)
-    rows, columns, overlaps = _pairs(truth, found, float(wanted.min()), by_class)
+    rows, columns, overlaps = overlapping(truth, found, float(wanted.min()), by_class)
     same = found.classes[rows] == truth.classes[columns]
     ignore = truth.ignore if outside is None else truth.ignore | outside
     span = 1 + int(found.classes.max(initial=0)) if by_class else 1
@@ -103,10 +103,13 @@ def _turns(rows: IntArray, group: IntArray) -> list[tuple[IntArray, IntArray]]:
     return [(pairs, np.flatnonzero(new[pairs])) for pairs in np.split(by_turn, cuts)]
 
 
-def _pairs(
+def overlapping(
     truth: TruthTable, found: DetectionTable, iou: float, by_class: bool
 ) -> tuple[IntArray, IntArray, DoubleArray]:
-    """Rows (P,) of detections and (P,) of labelled boxes of one photo that overlap enough, and by how much (P,)."""
+    """Rows (P,) of detections and (P,) of labelled boxes of one photo that overlap by ``iou``, and by how much (P,).
+
+    The overlap with an ignore box is the share of the detection in it. With ``by_class`` only boxes of equal class.
+    """
     span = 1 + max(truth.classes.max(initial=0), found.classes.max(initial=0)) if by_class else 1
     truth_key = truth.photos * span + (truth.classes if by_class else 0)
     found_key = found.photos * span + (found.classes if by_class else 0)

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from herder.boxes import IntArray
-from herder.evaluation.matching import match_at
+from herder.evaluation.matching import Matches, match_at
+from herder.evaluation.open_images_matching import match_open_images
 from herder.evaluation.rules import Rules
 from herder.evaluation.tables import DetectionTable, DoubleArray, TruthTable
 from herder.evaluation.weighted_curves import WeightedCurves
@@ -53,9 +54,11 @@ class PhotoMatches:
         photos: int,
         classes: int,
         rules: Rules = Rules.COCO,
-        ious: Sequence[float] = IOUS,
+        ious: Sequence[float] | None = None,
     ) -> PhotoMatches:
-        """Match the best 100 detections of each class and photo.
+        """Match the best 100 detections of each class and photo (Open Images: all of them).
+
+        ``ious`` None are those the rules average over: COCO's ten, Open Images' 0.5 alone.
 
         Raises ValueError for a photo or class that is out of range.
 
@@ -73,12 +76,19 @@ class PhotoMatches:
             both = np.concatenate(ids)
             if len(both) and not 0 <= both.min() <= both.max() < limit:
                 raise ValueError(f"{name} ids {both.min()} to {both.max()} are out of range for {limit}")
-        found = found.best()
-        matches = match_at(truth, found, ious)
-        counts = ~truth.ignore
+        if rules is Rules.COCO:
+            levels = tuple(ious or IOUS)
+            found = found.best()
+            matches = match_at(truth, found, levels)
+            counts = ~truth.ignore
+        else:
+            levels = tuple(ious or (0.5,))
+            each = [match_open_images(truth, found, iou) for iou in levels]
+            matches = Matches(np.stack([m.truth for m in each]), np.stack([m.ignored for m in each]))
+            counts = np.ones(len(truth), np.bool_)  # a group is one box to be found
         truths = np.zeros((photos, classes), np.int64)
         np.add.at(truths, (truth.photos[counts], truth.classes[counts]), 1)
-        return cls.sorted(found, matches.hits, matches.ignored, truths, tuple(ious), rules)
+        return cls.sorted(found, matches.hits, matches.ignored, truths, levels, rules)
 
     @classmethod
     def sorted(
