@@ -97,7 +97,7 @@ def test_what_cannot_be_compared(make_run: Any, tmp_path: Path) -> None:
         ("", "a side is empty"),
         (" , ", "a side is empty"),
         (str(tmp_path / "no"), "no such file or folder"),
-        (str(tmp_path / "empty"), r"holds no best.safetensors"),
+        (str(tmp_path / "empty"), r"holds no best\.safetensors"),
         (str(tmp_path / "photo.jpg"), "is no model and no predictions"),
         (f"{folder},{folder / 'best.safetensors'}", "comes twice"),
         (f"{folder},{tmp_path / 'found.json'}", "models and predictions on one side"),
@@ -109,5 +109,5 @@ def test_what_cannot_be_compared(make_run: Any, tmp_path: Path) -> None:
         read_side(str(folder))
     (folder / "best.safetensors").write_bytes(b"x")
     (folder / "config.json").unlink()
-    with pytest.raises(ModelFileError, match="best.safetensors"):
+    with pytest.raises(ModelFileError, match=r"best\.safetensors"):
         read_side(str(folder))

@@ -141,7 +141,8 @@ def test_no_labels_and_no_detections() -> None:
     nothing = one.pick(np.zeros(0, np.int64))
     sides = MeasuredSides.of(truth, [nothing], [nothing], CLASSES, np.arange(3))
     assert sides.values()[0].tolist() == [0, 0, 0]
-    no_truth = TruthTable(*(np.zeros(s, t) for s, t in (((0,), int), ((0,), int), ((0, 4), float), ((0,), bool), ((0,), float))))  # fmt: skip
+    none = np.zeros(0, np.int64)
+    no_truth = TruthTable(none, none, np.zeros((0, 4)), np.zeros(0, np.bool_), np.zeros(0))
     sides = MeasuredSides.of(no_truth, [one], [nothing], CLASSES, np.arange(3))
     assert np.isnan(sides.difference()).all()
     assert np.isnan(sides.bootstrap(3, seed=0)).all()
@@ -154,8 +155,8 @@ def test_groups_and_gains() -> None:
     at = np.arange(3)
     truth = TruthTable(at, at * 0, np.repeat(box, 3, 0), at > 9, np.full(3, 400.0))
     scores = np.array([0.9, 0.8, 0.7])
-    a = DetectionTable(at, at * 0, truth.boxes + [[50.0], [0], [0]], scores)  # nothing right on photo 0
-    b = DetectionTable(at, at * 0, truth.boxes + [[0.0], [0], [50]], scores)  # nothing right on photo 2
+    a = DetectionTable(at, at * 0, truth.boxes + np.array([[50.0], [0], [0]]), scores)  # nothing right on photo 0
+    b = DetectionTable(at, at * 0, truth.boxes + np.array([[0.0], [0], [50]]), scores)  # nothing right on photo 2
     indices, gains = photo_gains(truth, [a], [b], ["x", "y", "z"], 1)
     # B keeps scores from 0.8 on (F1 0.8), A must keep all three (F1 2/3): on photo 2 B misses, but raises no alarm.
     assert indices == [0, 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def run_sides(
             digest,
             size=settings.size,
             batch=settings.batch,
-            progress=_named(progress, member.name),
+            progress=None if progress is None else partial(progress, member.name),
             on_problem=note,
         )
         all_found.append(found)
@@ -189,10 +190,3 @@ def _names(labels: CocoTruth) -> tuple[str, ...]:
     for name, index in sorted(labels.photo_names.items(), key=lambda item: -len(item[0])):
         names[index] = name
     return tuple(Path(names[index]).name for index in range(labels.photos))
-
-
-def _named(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
-    """``progress`` for one part of the work."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(what, done, total)

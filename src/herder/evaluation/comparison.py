@@ -18,6 +18,9 @@ METRICS = ("mAP50", "mAP50_95", "F1")
 
 TITLES = {"mAP50": "mAP50", "mAP50_95": "mAP50-95", "F1": "F1"}
 
+STEPS = (0.05, 0.02, 0.01)
+"""Differences that tables say the needed photos and seeds for, beside the one observed."""
+
 Estimate = float | NotComputed
 Bounds = tuple[float, float] | NotComputed
 
@@ -42,7 +45,7 @@ class PhotoRow:
     adjusted: Estimate
     """The same after Holm's correction for the metrics of the table."""
     needed: tuple[tuple[float, Estimate], ...]
-    """Pairs: a difference, and how many photos would show it in 80 of 100 tests."""
+    """Pairs: a difference, the observed one first, and how many photos would show it in 80 of 100 tests."""
     edges: tuple[float, ...] = ()
     """The histogram of the differences in the draws: edges of its bins, one more than bins."""
     counts: tuple[int, ...] = ()
@@ -100,7 +103,7 @@ class SeedRow:
     words: str
     """The result in a sentence."""
     needed: tuple[tuple[float, Estimate], ...]
-    """Pairs: a difference, and how many seeds a side would show it in 80 of 100 tests."""
+    """Pairs: a difference, the observed one first, and how many seeds a side would show it in 80 of 100 tests."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,11 @@ class SideFacts:
 
     name: str
     members: tuple[tuple[str, str, str], ...]
+
+    def __str__(self) -> str:
+        """The name, and those of the members where it does not tell them."""
+        names = ", ".join(name for name, _, _ in self.members)
+        return self.name if names == self.name else f"{self.name}: {names}"
 
 
 @dataclass(frozen=True)

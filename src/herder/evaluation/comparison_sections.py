@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from herder.evaluation.comparison import TITLES, Comparison, PhotoRow, PhotoTable, SeedTable
+from herder.evaluation.comparison import TITLES, Comparison, Estimate, PhotoRow, PhotoTable, SeedTable
 from herder.evaluation.comparison_cells import interval, photo_cells, seed_cells, shown, shown_count, signed
 from herder.evaluation.comparison_plots import difference_plot, seed_plot
 from herder.evaluation.not_computed import NotComputed
@@ -36,10 +36,7 @@ def _summary(result: Comparison) -> Section:
     numbers = []
     if row is not None and isinstance(result.photos, PhotoTable):
         numbers = [(f"{title} of A", shown(row.a)), (f"{title} of B", shown(row.b)), ("B - A", signed(row.difference))]
-    sides = [
-        (letter, f"{side.name}" + ("" if len(side.members) == 1 else f": {', '.join(n for n, _, _ in side.members)}"))
-        for letter, side in (("A", result.a), ("B", result.b))
-    ]
+    sides = [("A", str(result.a)), ("B", str(result.b))]
     files = [
         (f"File of {letter}", f"{file}, SHA-256 {digest[:12]}")
         for letter, side in (("A", result.a), ("B", result.b))
@@ -69,7 +66,7 @@ def _photo_section(result: Comparison, table: PhotoTable) -> Section:
     seen = next((row.needed for row in table.rows if row.needed), ())
     tables = [Table(columns, rows, caption)]
     if seen:
-        heads = ("Metric", *(f"{difference:g}" for difference, _ in seen))
+        heads = ("Metric", *_steps(seen))
         tables.append(Table(heads, needed, "Photos needed to see a difference of so much in 80 of 100 tests"))
     if table.gains:
         gains = [(gain.name, f"{gain.a:g}", f"{gain.b:g}", f"{gain.gain:+g}") for gain in table.gains]
@@ -112,7 +109,7 @@ def _seed_section(result: Comparison, table: SeedTable) -> Section:
     tables.append(Table(heads, effects, "The test, and the size of the effect"))
     needed = next((row.needed for row in table.rows if row.needed), ())
     if needed:
-        heads = ("Metric", *(f"{difference:g}" for difference, _ in needed))
+        heads = ("Metric", *_steps(needed))
         counts = [(TITLES[row.metric], *(shown_count(count) for _, count in row.needed)) for row in table.rows]
         tables.append(Table(heads, counts, "Seeds a side needed to see a difference of so much in 80 of 100 tests"))
     text = "Would B win if both were trained again? Each model is one observation.\n\n" + "\n\n".join(
@@ -122,3 +119,8 @@ def _seed_section(result: Comparison, table: SeedTable) -> Section:
         seed_plot(table), "The value of each model of A and B", "A dot for each model; the bar is the mean.", Width.FULL
     )
     return Section("In other trainings", text, tables=tables, pictures=[picture])
+
+
+def _steps(needed: Sequence[tuple[float, Estimate]]) -> list[str]:
+    """The heads of a table of needed photos or seeds."""
+    return ["As observed", *(f"{difference:g}" for difference, _ in needed[1:])]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -99,7 +100,7 @@ class MeasuredSides:
         def drawn(own: np.random.SeedSequence) -> DoubleArray:
             return self.difference(draw_weights(self.group_of, np.random.default_rng(own)))
 
-        return _rows(drawn, seeds, workers, _named(progress, "bootstrap"))
+        return _rows(drawn, seeds, workers, None if progress is None else partial(progress, "bootstrap"))
 
     def left_out(self, workers: int = 1) -> DoubleArray:
         """B - A (n, 3) with one group after the other left out; of more than 500 groups several at a time."""
@@ -146,13 +147,6 @@ def _rows(
 
 def _mean(side: Sequence[MeasuredModel], weights: Weights | None) -> DoubleArray:
     return np.asarray(np.mean([model.values(weights) for model in side], axis=0), np.float64)
-
-
-def _named(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
-    """``progress`` for one part of the work."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(what, done, total)
 
 
 def group_numbers(groups: Sequence[str]) -> IntArray:
