@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
+from herder.cli.compare import compare_command
 from herder.cli.data import data_app
 from herder.cli.demo import demo_command
 from herder.cli.detect import detect_command
@@ -22,6 +23,8 @@ from herder.cli.export import export_command
 from herder.cli.generate import generate_app
 from herder.cli.importing import import_command
 from herder.cli.learn import learn_command
+from herder.cli.report import report_command
+from herder.cli.robustness import robustness_command
 from herder.cli.train import train_command
 from herder.errors import HerderError
 
@@ -40,6 +43,9 @@ app.command("evaluate")(evaluate_command)
 app.command("detect")(detect_command)
 app.command("export")(export_command)
 app.command("import")(import_command)
+app.command("compare")(compare_command)
+app.command("robustness")(robustness_command)
+app.command("report")(report_command)
 app.command("learn")(learn_command)
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from herder.cli.evaluate import SET_ASIDE, _chosen_split, _tell
+from herder.cli.evaluation_output import SET_ASIDE, chosen_split, progress_bars, tell_problems
 from herder.data.records import Problem, Severity
 from herder.errors import ConfigError
 
@@ -61,9 +58,9 @@ def robustness_command(
         _corruptions(corruptions), _severities(severities), seed, size, batch, engine, workers
     )
     out = out or Path("runs", f"robustness-{model.stem}")
-    dataset = read_dataset(data, split=_chosen_split(data, split))
+    dataset = read_dataset(data, split=chosen_split(data, split))
     problems = list(dataset.problems)
-    with _progress(quiet=as_json) as progress:
+    with progress_bars(quiet=as_json) as progress:
         run = measure_robustness(model, dataset, out, settings, progress=progress, on_problem=problems.append)
     content = run.as_dict(model, ["herder", *sys.argv[1:]])
     content["set_aside"] = [f"{problem.path.name}: {problem.message}" for problem in problems]
@@ -74,7 +71,7 @@ def robustness_command(
         typer.echo(text)
     else:
         _print(model, run, out)
-    _tell(problems)
+    tell_problems(problems)
     if any(problem.severity is Severity.SET_ASIDE for problem in problems):
         raise typer.Exit(SET_ASIDE)
 
@@ -161,22 +158,3 @@ def _number(value: object) -> float:
 
 def _said(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar on the terminal for each part of the work, which leaves nothing behind; none where nobody watches."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield None
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        tasks = {}
-
-        def advance(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
-        yield advance

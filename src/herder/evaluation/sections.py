@@ -14,7 +14,7 @@ from herder.detections import Detections
 from herder.drawing import draw_boxes
 from herder.errors import DataError
 from herder.evaluation.average_precision import precision_recall_curves
-from herder.evaluation.error_analysis import PhotoErrors, confusion_matrix, photo_errors, worst
+from herder.evaluation.error_analysis import PhotoErrors, best, confusion_matrix, photo_errors, worst
 from herder.evaluation.matching import match
 from herder.evaluation.metrics import Metrics
 from herder.evaluation.plots import confusion_plot, f1_plot, precision_recall_plot
@@ -100,6 +100,36 @@ def worst_section(dataset: Dataset, detections: Sequence[Detections], threshold:
     """The photos with the most misses and false alarms, drawn."""
     truth, found = truth_table(dataset.records), detection_table(detections)
     errors = worst(photo_errors(truth, found, len(dataset), threshold), limit)
+    pictures = _pictures(dataset, truth, found, errors, threshold)
+    if not pictures:
+        return Section("Worst photos", "In no photo was a box missed or a false alarm raised.")
+    return Section(
+        "Worst photos",
+        f"The photos with the most errors at a score of {threshold:.2f}. Green: found, with the score. Yellow: "
+        "labelled but missed. Orange: detected where nothing is labelled; look closely, the label may be what is "
+        "missing.",
+        pictures=pictures,
+    )
+
+
+def best_section(dataset: Dataset, detections: Sequence[Detections], threshold: float, limit: int = 3) -> Section:
+    """The photos with the most animals of which all were found and nothing else, drawn."""
+    truth, found = truth_table(dataset.records), detection_table(detections)
+    errors = best(photo_errors(truth, found, len(dataset), threshold), limit)
+    pictures = _pictures(dataset, truth, found, errors, threshold)
+    if not pictures:
+        return Section("Best photos", "In no photo was every labelled box found without a false alarm.")
+    return Section(
+        "Best photos",
+        f"The photos with the most labelled boxes of which all were found at a score of {threshold:.2f}, with nothing "
+        "besides.",
+        pictures=pictures,
+    )
+
+
+def _pictures(
+    dataset: Dataset, truth: TruthTable, found: DetectionTable, errors: Sequence[PhotoErrors], threshold: float
+) -> list[Picture]:
     pictures = []
     for error in errors:
         path = dataset[error.photo].path
@@ -110,15 +140,7 @@ def worst_section(dataset: Dataset, detections: Sequence[Detections], threshold:
         drawn = _drawn(photo, truth, found, error.photo, threshold)
         caption = f"{path.name}: {_counted(error)}"
         pictures.append(Picture.of(drawn, f"{caption}, drawn as boxes", caption, width=Width.THIRD))
-    if not pictures:
-        return Section("Worst photos", "In no photo was a box missed or a false alarm raised.")
-    return Section(
-        "Worst photos",
-        f"The photos with the most errors at a score of {threshold:.2f}. Green: found, with the score. Yellow: "
-        "labelled but missed. Orange: detected where nothing is labelled; look closely, the label may be what is "
-        "missing.",
-        pictures=pictures,
-    )
+    return pictures
 
 
 def model_section(spec: ModelSpec, facts: Sequence[tuple[str, str]] = ()) -> Section:
@@ -151,7 +173,7 @@ def problem_section(problems: Sequence[Problem], limit: int = 50) -> Section:
 
 def _counted(error: PhotoErrors) -> str:
     counts = ((error.misses, "missed"), (error.false_alarms, "false"))
-    return ", ".join(f"{count} {what}" for count, what in counts if count)
+    return ", ".join(f"{count} {what}" for count, what in counts if count) or f"all {error.hits} found"
 
 
 def _drawn(
