@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from herder.boxes import FloatArray, Letterbox, nms
@@ -158,6 +158,10 @@ class Detector:
         self, photos: list[NDArray[np.uint8]], score: float, iou: float, size: int, limit: int
     ) -> Iterator[Detections]:
         stride = None if self.engine.fixed_size else STRIDE
+        temperature = self.spec.temperature
+        # Selection looks at the network's own scores, so that calibration can neither tie nor reorder boxes. The floor
+        # lies one step of float32 under the wanted score, and what rounding let through is dropped after.
+        floor = score if temperature == 1 else float(tempered(np.nextafter(np.float32(score), 0), 1 / temperature))
         fits = [Letterbox.fit(photo.shape[1], photo.shape[0], size, stride) for photo in photos]
         found: dict[int, Detections] = {}
         # Photos that share a canvas share a batch: no photo pays for another's padding, and each one's
@@ -173,7 +177,10 @@ class Detector:
                     hint="use a smaller batch or size",
                 ) from None
             for row, i in enumerate(same):
-                picked = select(boxes[row], scores[row], score, iou if self.engine.needs_nms else None, limit)
+                picked = select(boxes[row], scores[row], floor, iou if self.engine.needs_nms else None, limit)
+                if temperature != 1:
+                    sure = tempered(picked.scores, temperature).astype(np.float32)
+                    picked = Detections(picked.boxes, sure, picked.classes).above(score)
                 found[i] = Detections(fits[i].inverse(picked.boxes), picked.scores, picked.classes, self.class_names)
         for i in range(len(photos)):
             yield found[i]
@@ -218,6 +225,22 @@ def select(boxes: FloatArray, scores: FloatArray, score: float, iou: float | Non
         picked, values, classes = picked[sound], values[sound], classes[sound]
     kept = np.arange(min(len(values), limit)) if iou is None else nms(picked, values, classes, iou, limit)
     return Detections(picked[kept], values[kept], classes[kept])
+
+
+def tempered(scores: ArrayLike, temperature: float) -> NDArray[np.float64]:
+    """Scores (N,) with their logits divided by ``temperature``: sigmoid(logit(s) / T), in float64; NaN stays NaN.
+
+    Above 1 it takes certainty away, below 1 it adds some; 0, 0.5 and 1 stay, and the order too. The temperature 1 / T
+    is the way back. Source: C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
+    https://arxiv.org/abs/1706.04599.
+
+    >>> tempered([0.0, 0.2, 0.5, 1.0], 2.0).round(3).tolist()
+    [0.0, 0.333, 0.5, 1.0]
+    """
+    s = np.clip(np.asarray(scores, np.float64), 0, 1)
+    # s^(1/T) / (s^(1/T) + (1 - s)^(1/T)): the same without a logarithm, which scores of 0 and 1 do not have.
+    yes, no = s ** (1 / temperature), (1 - s) ** (1 / temperature)
+    return np.asarray(yes / (yes + no), np.float64)
 
 
 def as_rgb(photo: Photo) -> NDArray[np.uint8]:

@@ -19,6 +19,9 @@ SPEC_VERSION = 1
 METADATA_KEY = "herder_spec"
 """The metadata entry of a safetensors or ONNX file that holds the spec."""
 
+TEMPERATURES = (0.01, 100.0)
+"""A temperature outside makes every score 0, 1 or 0.5."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -89,6 +92,9 @@ class ModelSpec:
     nms_iou: float = 0.6
     """Overlap above which the lower of two boxes of a class is dropped."""
     max_detections: int = 300
+    temperature: float = 1.0
+    """Divides the logit of every score, so that a score says how often it is right; `herder calibrate` fits it. 1
+    leaves the network's scores as they are. ``score_threshold`` holds for scores after the division."""
     dataset_fingerprint: str = ""
     """SHA-256 over the training photos' names, sizes and boxes."""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -101,6 +107,17 @@ class ModelSpec:
     def replace(self, **changes: Any) -> ModelSpec:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
+
+    def tempered(self, temperature: float) -> ModelSpec:
+        """Return a copy with another temperature, and the score threshold moved so that the same detections reach it.
+
+        >>> spec = example_spec().replace(score_threshold=0.2).tempered(2.0)
+        >>> spec.temperature, round(spec.score_threshold, 6)
+        (2.0, 0.333333)
+        """
+        power = self.temperature / temperature
+        yes, no = self.score_threshold**power, (1 - self.score_threshold) ** power
+        return replace(self, temperature=temperature, score_threshold=yes / (yes + no))
 
     def to_json(self) -> str:
         """One line of JSON, keys sorted."""
@@ -161,6 +178,12 @@ def _check(spec: ModelSpec, source: str) -> None:
         raise ModelFileError(f"{source}: architecture out of range: {a}", hint="the file is damaged")
     if not spec.class_names or not all(isinstance(n, str) and n for n in spec.class_names):
         raise ModelFileError(f"{source}: class_names must be at least one name", hint="the file is damaged")
+    t = spec.temperature
+    if isinstance(t, bool) or not isinstance(t, (int, float)) or not TEMPERATURES[0] <= t <= TEMPERATURES[1]:
+        raise ModelFileError(
+            f"{source}: temperature {t!r} is not between {TEMPERATURES[0]:g} and {TEMPERATURES[1]:g}",
+            hint="the file is damaged",
+        )
     if spec.input_size < 32 or spec.input_size % 32:
         raise ModelFileError(
             f"{source}: input_size {spec.input_size} is not a multiple of 32", hint="the file is damaged"
