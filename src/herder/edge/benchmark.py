@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from herder.boxes import Letterbox
 from herder.errors import ConfigError
@@ -15,20 +16,28 @@ from herder.inference import STRIDE, Detector, Photo, as_rgb
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds for one photo at a time, and photos a second."""
+    """Milliseconds for a batch of photos, and photos a second. Percentiles are interpolated between the times taken."""
 
     photos: int
     size: int
     """Longest side in pixels that the network saw."""
+    batch: int
+    """Photos at a time; of one canvas shape, so that the network sees them together."""
+    timings: int
+    """Batches that were timed."""
     photo_to_boxes_ms_p50: float
-    """Decoded photo to detections (letterbox, network, suppression): half the photos were faster."""
+    """Decoded photos to detections (letterbox, network, suppression): half the batches were faster."""
     photo_to_boxes_ms_p95: float
-    """95 of 100 photos were faster."""
+    """95 of 100 batches were faster."""
+    photo_to_boxes_ms_p99: float
     network_ms_p50: float
-    """The engine alone on a letterboxed photo."""
+    """The engine alone on letterboxed photos."""
     network_ms_p95: float
+    network_ms_p99: float
     frames_per_second: float
-    """One after the other, from the mean of photo to boxes."""
+    """Photos a second, batch after batch, from the mean of photo to boxes."""
+    network_frames_per_second: float
+    """The same for the engine alone."""
 
     def as_dict(self) -> dict[str, float]:
         """The same numbers by name."""
@@ -42,40 +51,67 @@ class Speed:
 
 
 def measure_speed(
-    detector: Detector, photos: Sequence[Photo], *, size: int | None = None, repeats: int = 3, warmup: int = 3
+    detector: Detector,
+    photos: Sequence[Photo],
+    *,
+    size: int | None = None,
+    repeats: int = 3,
+    warmup: int = 3,
+    batch: int = 1,
 ) -> Speed:
-    """Time ``detector`` on each photo, ``repeats`` times over, after ``warmup`` photos and one of each canvas shape.
+    """Time ``detector`` on all photos, ``repeats`` times over, canvas shape by canvas shape; of each, one batch and
+    ``warmup`` more come before the clock runs.
 
-    Photos are decoded before the clock starts: reading a file takes the same time with every detector.
-    Raises ConfigError when there is no photo or ``repeats`` is not positive, DataError for one that cannot be read.
+    Photos are decoded beside the clock: reading a file takes the same time with every detector. Of files only one batch
+    is held at a time, so that the process's memory is the detector's. The last batch of a shape is filled up with its
+    first photos.
+    Raises ConfigError when there is no photo or ``repeats`` or ``batch`` is not positive, DataError for a photo that
+    cannot be read.
     """
-    if not len(photos) or repeats < 1:
+    if not len(photos) or repeats < 1 or batch < 1:
         raise ConfigError(
-            f"speed: {len(photos)} photos, {repeats} repeats: nothing to measure", hint="give some photos"
+            f"speed: {len(photos)} photos, {repeats} repeats, batches of {batch}: nothing to measure",
+            hint="give some photos",
         )
-    arrays = [as_rgb(photo) for photo in photos]
     fixed = detector.engine.fixed_size
     side = size or fixed or detector.spec.input_size
-    fits = [Letterbox.fit(a.shape[1], a.shape[0], side, None if fixed else STRIDE) for a in arrays]
-    shapes = {(fit.canvas_height, fit.canvas_width): i for i, fit in enumerate(fits)}
-    for i in (*shapes.values(), *(k % len(arrays) for k in range(warmup))):
-        detector.detect(arrays[i], size=size)  # compiling for a shape and filling caches is not the daily speed
+    stride = None if fixed else STRIDE
+
+    def fit(photo: NDArray[np.uint8]) -> Letterbox:
+        return Letterbox.fit(photo.shape[1], photo.shape[0], side, stride)
+
+    by_shape: dict[tuple[int, int], list[Photo]] = {}
+    for photo in photos:
+        shape = fit(as_rgb(photo))
+        by_shape.setdefault((shape.canvas_height, shape.canvas_width), []).append(photo)
     whole, network = [], []
-    for _ in range(repeats):
-        for array, fit in zip(arrays, fits, strict=True):
-            canvas = fit.apply(array)[None]
+    for same in by_shape.values():
+        batches = [[same[(i + k) % len(same)] for k in range(batch)] for i in range(0, len(same), batch)]
+        for group in (batches[k % len(batches)] for k in range(1 + warmup)):
+            # Compiling for a shape and filling caches is not the daily speed.
+            detector.detect([as_rgb(photo) for photo in group], size=size, batch=batch)
+        for group in batches * repeats:
+            arrays = [as_rgb(photo) for photo in group]
+            canvases = np.stack([fit(array).apply(array) for array in arrays])  # (B, H, W, 3)
             start = time.perf_counter()
-            detector.detect(array, size=size)
+            detector.detect(arrays, size=size, batch=batch)
             middle = time.perf_counter()
-            detector.engine.predict(canvas)
+            detector.engine.predict(canvases)
             whole.append(1000 * (middle - start))
             network.append(1000 * (time.perf_counter() - middle))
+    p50, p95, p99 = np.percentile(whole, (50, 95, 99)).tolist()
+    network_p50, network_p95, network_p99 = np.percentile(network, (50, 95, 99)).tolist()
     return Speed(
-        photos=len(arrays),
+        photos=len(photos),
         size=side,
-        photo_to_boxes_ms_p50=float(np.percentile(whole, 50)),
-        photo_to_boxes_ms_p95=float(np.percentile(whole, 95)),
-        network_ms_p50=float(np.percentile(network, 50)),
-        network_ms_p95=float(np.percentile(network, 95)),
-        frames_per_second=1000.0 / float(np.mean(whole)),
+        batch=batch,
+        timings=len(whole),
+        photo_to_boxes_ms_p50=p50,
+        photo_to_boxes_ms_p95=p95,
+        photo_to_boxes_ms_p99=p99,
+        network_ms_p50=network_p50,
+        network_ms_p95=network_p95,
+        network_ms_p99=network_p99,
+        frames_per_second=1000.0 * batch / float(np.mean(whole)),
+        network_frames_per_second=1000.0 * batch / float(np.mean(network)),
     )
