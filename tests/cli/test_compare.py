@@ -82,7 +82,7 @@ def model(tmp_path: Path) -> Any:
 def run(*arguments: object) -> Result:
     app = typer.Typer()
     app.command()(compare_command)
-    result = CliRunner().invoke(app, [*(str(a) for a in arguments), "--draws", "200"])
+    result = CliRunner().invoke(app, [*(str(a) for a in arguments), "--draws", "100"])
     if isinstance(result.exception, HerderError):
         raise result.exception
     return result
@@ -299,3 +299,62 @@ def test_run_folders_without_photos_are_compared_by_their_seeds(make_run: Any, t
     alone = run(tmp_path / "a" / "0", tmp_path / "b" / "0", "--out", tmp_path / "out", "--gate", "better")
     assert alone.exit_code == 1
     assert content(tmp_path / "out")["seeds"]["value"] is None
+
+
+@pytest.fixture
+def make_folds(tmp_path: Path) -> Any:
+    """The folder of a cross-validation of 80 photos in folds of 16."""
+
+    def make(name: str, values: list[float], photos: str = "f") -> Path:
+        rows = [
+            {
+                "strategy": "stratified",
+                "repeat": 1,
+                "fold": i,
+                "trained": 64,
+                "photos": 16,
+                "fingerprint": f"{photos}{i}",
+                "metrics": {"mAP50": value, "mAP50_95": value / 2, "F1": None},
+            }
+            for i, value in enumerate(values, start=1)
+        ]
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "crossval.json").write_text(json.dumps({"kind": "crossval", "folds": rows}))
+        return tmp_path / name
+
+    return make
+
+
+def test_folds_of_two_cross_validations(make_folds: Any, tmp_path: Path) -> None:
+    pairs = [0.01, 0.03, 0.02, 0.04, 0.02]
+    start = [0.5, 0.52, 0.47, 0.51, 0.49]
+    a, b = make_folds("a", start), make_folds("b", [value + by for value, by in zip(start, pairs, strict=True)])
+    result = run(a, b, "--metric", "mAP50", "--out", tmp_path / "out", "--gate", "better")
+    assert result.exit_code == 0, result.output
+    data = content(tmp_path / "out")
+    assert data["seeds"]["paired_by"] == "fold"
+    row = data["seeds"]["rows"][0]
+    # By hand: mean 0.024, s 0.011402; t = 0.024 / (s sqrt(1/5 + 16/64)) = 3.138 with 4 degrees of freedom.
+    assert row["p_value"] == pytest.approx(0.0349, abs=5e-5)
+    assert row["bounds"] == pytest.approx([0.024 - 2.7764 * 0.0076485, 0.024 + 2.7764 * 0.0076485], abs=1e-6)
+    assert "corrected" in row["test"]
+    assert [r["metric"] for r in data["seeds"]["rows"]] == ["mAP50", "mAP50_95"]  # no fold tells F1
+    other = run(a, make_folds("c", [0.6, 0.5, 0.7], "g"), "--out", tmp_path / "out")
+    assert "p is smaller than it should be" in other.stdout
+    assert content(tmp_path / "out")["seeds"]["paired_by"] == ""
+
+
+def test_folds_that_cannot_be_compared(
+    make_folds: Any, make_run: Any, engine: None, photos: Path, tmp_path: Path
+) -> None:
+    folds, out = make_folds("a", [0.5, 0.6]), ("--out", tmp_path / "out")
+    with pytest.raises(ConfigError, match="each on photos of its own"):
+        run(folds, folds, "--data", photos, *out)
+    with pytest.raises(DataError, match="validated on different photos"):
+        run(folds, make_run("m", 0, 0.5), *out)
+    (folds / "crossval.json").write_text('{"folds": []}')
+    with pytest.raises(DataError, match="folds: wanted a list"):
+        run(folds, folds, *out)
+    (folds / "crossval.json").write_text('{"folds": [{"metrics": 3}]}')
+    with pytest.raises(DataError, match=r"crossval\.json: folds\[0\]"):
+        run(folds, folds, *out)

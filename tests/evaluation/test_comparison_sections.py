@@ -72,7 +72,7 @@ def test_the_page_says_all_of_it(result: Comparison) -> None:
         "&lt; 0.001",
         "not computed: the draws do not differ",
         "not computed: needs 3 values",
-        "Over 2 and 2 trained models, in pairs by seed",
+        "Means over 2 and 2 trained models, in pairs by seed",
         "SHA-256 abababababab",
         "a.png",
     ):

@@ -128,7 +128,13 @@ def compare_sides(
         notes += found.notes
         if set(found.digests[0]) & set(found.digests[1]):
             notes.append("Both sides hold the same file.")
-    seeds = seed_table(*values, paired_by, settings.level)
+    members = [*first.members, *second.members]
+    validated = max(member.validated for member in members)
+    if validated and not paired_by:
+        notes.append(
+            "The folds are not the same on both sides, and share training photos: p is smaller than it should be."
+        )
+    seeds = seed_table(*values, paired_by, settings.level, validated)
     digests = found.digests if found else (("",) * len(first.members), ("",) * len(second.members))
     facts = [_facts(side, own) for side, own in zip((first, second), digests, strict=True)]
     words, verdict = conclude(photos, seeds, settings.metric, settings.level, settings.gate)

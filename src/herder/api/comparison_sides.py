@@ -55,6 +55,8 @@ class Member:
     """Fingerprint of the photos that ``recorded`` was measured on."""
     settings: str = ""
     """What it was trained with, apart from the seed; empty where that is not known."""
+    validated: float = 0.0
+    """Of a fold: photos validated on for each photo trained on."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def _run(folder: Path) -> Member:
 
 
 def _folds(folder: Path) -> list[Member]:
-    """The folds of a cross-validation, by what was written down: each fold was measured on photos of its own.
+    """The folds of a cross-validation, by what was written down: each was measured on photos of its own.
 
     Folds of two cross-validations are pairs where number and photos are the same.
     """
@@ -176,10 +178,11 @@ def _folds(folder: Path) -> list[Member]:
         entry = Entry(path, f"folds[{index}]", row)
         metrics = Entry(path, f"folds[{index}].metrics", entry.field("metrics"))
         recorded = {name: metrics.number(name) for name in METRICS if metrics.row.get(name) is not None}
-        name = " ".join(str(entry.row[key]) for key in ("strategy", "repeat", "fold") if key in entry.row)
-        photos = str(entry.row.get("fingerprint", ""))
-        key = f"fold {name or index} {photos}"
-        members.append(Member(path, f"{folder.resolve().name} {name or index}", Source.RECORD, key, recorded, photos))
+        name = f"{entry.text('strategy')} {entry.whole('repeat')}.{entry.whole('fold')}"
+        photos = entry.text("fingerprint")
+        ratio = entry.number("photos") / max(entry.number("trained"), 1)
+        title = f"{folder.resolve().name} {name}"
+        members.append(Member(path, title, Source.RECORD, f"fold {name} {photos}", recorded, photos, validated=ratio))
     return members
 
 

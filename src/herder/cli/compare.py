@@ -17,9 +17,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from herder.cli.evaluate import SET_ASIDE, _chosen_split, _tell
+from herder.cli.evaluation_output import SET_ASIDE, chosen_split, tell_problems
 from herder.data.records import Problem, Severity
 from herder.errors import ConfigError
+from herder.evaluation.not_computed import NotComputed
 
 if TYPE_CHECKING:
     from herder.api.comparison import ComparisonRun
@@ -31,6 +32,9 @@ NOT_PASSED = 1
 """Exit code when the gate says no."""
 
 HTML, JSON = "comparison.html", "comparison.json"
+
+NONE = str(NotComputed(""))
+"""How a cell begins that has no number."""
 
 _SIDE = (
     "a model file; a run folder; a folder of run folders or of a cross-validation, or several paths with commas: "
@@ -72,7 +76,7 @@ def compare_command(
     from herder.files import write_atomic
 
     settings = ComparisonSettings(metric, _gate(gate, margin), level, draws, seed, RunSettings(size, batch, engine))
-    dataset = read_dataset(data, split=_chosen_split(data, split)) if data else None
+    dataset = read_dataset(data, split=chosen_split(data, split)) if data else None
     problems = list(dataset.problems) if dataset else []
     out = out or Path("runs", f"compare-{_short(a)}-{_short(b)}")
     with _progress(quiet=as_json) as progress:
@@ -88,7 +92,7 @@ def compare_command(
         typer.echo(text)
     else:
         _print(run.result, out)
-    _tell(problems)
+    tell_problems(problems)
     if run.result.verdict and not run.result.verdict.passed:
         raise typer.Exit(NOT_PASSED)
     if any(problem.severity is Severity.SET_ASIDE for problem in problems):
@@ -131,7 +135,6 @@ def _write_report(path: Path, run: ComparisonRun, problems: list[Problem]) -> No
 
 def _print(result: Comparison, out: Path) -> None:
     from herder.evaluation.comparison_cells import photo_cells, seed_cells
-    from herder.evaluation.not_computed import NotComputed
 
     console = Console(soft_wrap=True)
 
@@ -144,12 +147,15 @@ def _print(result: Comparison, out: Path) -> None:
         if isinstance(view, NotComputed):
             continue
         caption, columns, rows = cells(result)
-        table = Table(box=SIMPLE, pad_edge=False, title=caption, title_justify="left", title_style="")
+        table = Table(box=SIMPLE, padding=(0, 1, 0, 0), title=caption, title_justify="left", title_style="")
         for index, column in enumerate(columns):
             table.add_column(column, justify="right" if index else "left", no_wrap=True)
         for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
+            table.add_row(*("-" if cell.startswith(NONE) else escape(cell) for cell in row))
         console.print(table)
+        # The reasons are too long for a narrow column: each stands once, below.
+        for reason in dict.fromkeys(cell for row in rows for cell in row if cell.startswith(NONE)):
+            say(f"- {reason}")
     for name, view in (("over photos", result.photos), ("over seeds", result.seeds)):
         if isinstance(view, NotComputed):
             say(f"{name}: {view}")

@@ -52,8 +52,8 @@ def seed_cells(result: Comparison) -> Cells:
     ]
     counts = f"{len(table.rows[0].a)} and {len(table.rows[0].b)}" if table.rows else "0 and 0"
     pairs = f", in pairs by {table.paired_by}" if table.paired_by else ""
-    columns = ("Metric", "Mean A", "Mean B", "B - A", f"{result.level:.0%} interval", "Hedges' g", "p", "p (Holm)")
-    return f"Over {counts} trained models{pairs}", columns, rows
+    columns = ("Metric", "A", "B", "B - A", f"{result.level:.0%} interval", "Hedges' g", "p", "p (Holm)")
+    return f"Means over {counts} trained models{pairs}", columns, rows
 
 
 def shown(value: Estimate) -> str:

@@ -93,14 +93,8 @@ def _photo_section(result: Comparison, table: PhotoTable) -> Section:
 def _seed_section(result: Comparison, table: SeedTable) -> Section:
     caption, columns, rows = seed_cells(result)
     tables = [Table(columns, rows, caption)]
-    for letter, facts in (("A", [r.facts_a for r in table.rows]), ("B", [r.facts_b for r in table.rows])):
-        if facts and facts[0]:
-            heads = ("Metric", *(name for name, _ in facts[0]))
-            described = [
-                (TITLES[row.metric], *(shown(value) for _, value in each))
-                for row, each in zip(table.rows, facts, strict=True)
-            ]
-            tables.append(Table(heads, described, f"The models of {letter}"))
+    if table.rows:
+        tables.append(_described(table))
     effects = [
         (TITLES[row.metric], row.test, shown(row.cohen), shown(row.effect), interval(row.effect_bounds))
         for row in table.rows
@@ -109,9 +103,9 @@ def _seed_section(result: Comparison, table: SeedTable) -> Section:
     tables.append(Table(heads, effects, "The test, and the size of the effect"))
     needed = next((row.needed for row in table.rows if row.needed), ())
     if needed:
-        heads = ("Metric", *_steps(needed))
+        steps = ("Metric", *_steps(needed))
         counts = [(TITLES[row.metric], *(shown_count(count) for _, count in row.needed)) for row in table.rows]
-        tables.append(Table(heads, counts, "Seeds a side needed to see a difference of so much in 80 of 100 tests"))
+        tables.append(Table(steps, counts, "Seeds a side needed to see a difference of so much in 80 of 100 tests"))
     text = "Would B win if both were trained again? Each model is one observation.\n\n" + "\n\n".join(
         f"{TITLES[row.metric]}: {row.words}" for row in table.rows
     )
@@ -119,6 +113,20 @@ def _seed_section(result: Comparison, table: SeedTable) -> Section:
         seed_plot(table), "The value of each model of A and B", "A dot for each model; the bar is the mean.", Width.FULL
     )
     return Section("In other trainings", text, tables=tables, pictures=[picture])
+
+
+def _described(table: SeedTable) -> Table:
+    """What describes each side in each metric: a line for each number, since there are many."""
+    heads = [f"{TITLES[row.metric]} of {letter}" for row in table.rows for letter in "AB"]
+    sides = [dict(facts) for row in table.rows for facts in (row.facts_a, row.facts_b)]
+    rows = [(name, *(_fact(name, facts.get(name)) for facts in sides)) for name in sides[0]]
+    return Table(("", *heads), rows, "The models of each side")
+
+
+def _fact(name: str, value: Estimate | None) -> str:
+    if value is None:
+        return ""
+    return shown_count(value) if name == "n" else shown(value)
 
 
 def _steps(needed: Sequence[tuple[float, Estimate]]) -> list[str]:
