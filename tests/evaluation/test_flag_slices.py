@@ -85,3 +85,9 @@ def test_the_section() -> None:
     assert [row[0] for row in table.rows][:2] == ["occluded", "not occluded"]
     assert "not computed: no box is not occluded" in table.rows[1]
     assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_a_dataset_without_flags_gets_one_sentence() -> None:
+    section = flag_section(flag_slices([photo([NEAR])], [found(NEAR)], 1, 0.5))
+    assert section.text == "Not computed: no box has this flag: occluded, truncated, or a group."
+    assert not section.tables

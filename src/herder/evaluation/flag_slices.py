@@ -25,6 +25,9 @@ from herder.evaluation.tables import DetectionTable, TruthTable, detection_table
 FLAGS = {"occluded": "occluded", "truncated": "truncated", "group_of": "group of animals"}
 """The flags that say how hard a box is, and their names."""
 
+NO_FLAGS = "no box has this flag"
+"""Why there is no number where no annotator has looked."""
+
 
 @dataclass(frozen=True)
 class FlagSlice:
@@ -83,7 +86,7 @@ def flag_slices(
 
 def _why_not(flag: str, value: bool, column: NDArray[np.int8], inside: NDArray[np.bool_]) -> str:
     if (column == UNKNOWN).all():
-        return "no box has this flag"
+        return NO_FLAGS
     if inside.any():
         return "all these boxes are to be ignored"
     return f"no box is {'' if value else 'not '}{FLAGS[flag]}"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from herder.evaluation.flag_slices import FlagSlice
+from herder.evaluation.flag_slices import NO_FLAGS, FlagSlice
 from herder.evaluation.metrics import Metrics
+from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.report import Section, Table
 
 
 def flag_section(slices: Sequence[FlagSlice]) -> Section:
-    """A row for each value of each flag."""
+    """A row for each value of each flag; one sentence where the dataset has no flags."""
+    if all(isinstance(part.map50, NotComputed) and part.map50.reason == NO_FLAGS for part in slices):
+        return Section("By flag", f"{str(NotComputed(NO_FLAGS)).capitalize()}: occluded, truncated, or a group.")
     rows: list[Sequence[str | int | float]] = []
     for part in slices:
         numbers = [value if isinstance(value, float) else str(value) for value in (part.recall, part.map50)]
