@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from herder.evaluation.average_precision import evaluate_tables
-from herder.evaluation.photo_comparison import MeasuredSides, group_numbers, photo_gains
+from herder.evaluation.average_precision import evaluate_tables, precision_recall_curves
+from herder.evaluation.photo_comparison import MeasuredSides, best_threshold, group_numbers, photo_gains
 from herder.evaluation.photo_matches import PhotoMatches
 from herder.evaluation.tables import DetectionTable, TruthTable
 from herder.evaluation.weighted_f1 import WeightedF1
@@ -43,8 +43,13 @@ def _found(rng: np.random.Generator, truth: TruthTable, photos: int, noise: floa
     return DetectionTable(at[order], classes[order], boxes[order], scores[order])
 
 
-def repeated(weights: NDArray[np.int64], truth: TruthTable, found: DetectionTable) -> tuple[float, float, float]:
-    """mAP50, mAP50-95 and F1 of the whole evaluation, run on a dataset in which each photo really comes so often."""
+def repeated(
+    weights: NDArray[np.int64], truth: TruthTable, found: DetectionTable, *, keep: bool = False
+) -> tuple[float, float, float]:
+    """mAP50, mAP50-95 and F1 of the whole evaluation, run on a dataset in which each photo really comes so often.
+
+    F1 is the best, or with ``keep`` that at the threshold which is best where each photo comes once.
+    """
     copies = np.repeat(np.arange(len(weights)), weights)
     rows = [np.flatnonzero(truth.photos == photo) for photo in copies]
     all_rows = np.concatenate([np.zeros(0, np.int64), *rows])
@@ -57,7 +62,9 @@ def repeated(weights: NDArray[np.int64], truth: TruthTable, found: DetectionTabl
     picked = found.pick(np.concatenate([np.zeros(0, np.int64), *rows]))
     detections = DetectionTable(at, picked.classes, picked.boxes, picked.scores)
     metrics = evaluate_tables(labels, detections, len(copies), ["a", "b"])
-    return metrics.map50, metrics.map50_95, metrics.f1
+    threshold = best_threshold(truth, found, CLASSES) if keep else metrics.threshold
+    f1 = precision_recall_curves(labels, detections, CLASSES)[0].at(threshold).f1
+    return metrics.map50, metrics.map50_95, f1
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 3), min_size=4, max_size=4))
@@ -65,10 +72,10 @@ def test_weights_stand_for_repeated_photos(seed: int, weights: list[int]) -> Non
     truth, found, _ = scene(np.random.default_rng(seed), 4)
     own = np.array(weights)
     matches = PhotoMatches.of(truth, found, 4, CLASSES)
-    best = WeightedF1.of(matches).best(own)
-    *_, wanted = repeated(own, truth, found)
-    assert best == pytest.approx(wanted, abs=1e-12, nan_ok=True)
-    assert WeightedF1.of(matches).best() == pytest.approx(repeated(np.ones(4, np.int64), truth, found)[2])
+    f1 = WeightedF1.of(matches)
+    assert f1.best(own) == pytest.approx(repeated(own, truth, found)[2], abs=1e-12, nan_ok=True)
+    assert f1.fixed(own) == pytest.approx(repeated(own, truth, found, keep=True)[2], abs=1e-12, nan_ok=True)
+    assert f1.best() == f1.fixed() == pytest.approx(repeated(np.ones(4, np.int64), truth, found)[2])
 
 
 def test_draws_are_of_whole_groups_and_the_same_for_both_sides() -> None:
@@ -83,7 +90,7 @@ def test_draws_are_of_whole_groups_and_the_same_for_both_sides() -> None:
     for first in range(256):
         drawn = np.bincount([first // 4**i % 4 for i in range(4)], minlength=4)
         if tuple(drawn) not in possible:
-            a, b = (np.array(repeated(drawn[groups], truth, found)) for found in (one, other))
+            a, b = (np.array(repeated(drawn[groups], truth, found, keep=True)) for found in (one, other))
             possible[tuple(drawn)] = b - a
     known = np.array(list(possible.values()))
     distance = np.abs(draws[:, None] - known[None]).max(axis=2).min(axis=1)
@@ -98,7 +105,7 @@ def test_leaving_out_groups() -> None:
     found = sides.left_out()
     assert found.shape == (5, 3)
     without = np.array([1, 0, 0, 1, 1, 1])
-    a, b = (np.array(repeated(without, truth, table)) for table in (one, other))
+    a, b = (np.array(repeated(without, truth, table, keep=True)) for table in (one, other))
     assert found[1] == pytest.approx(b - a)
     many = MeasuredSides.of(truth, [one], [other], CLASSES, np.arange(6))
     assert many.left_out().shape == (6, 3)

@@ -14,7 +14,7 @@ from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.plain_values import from_plain, to_plain
 
 METRICS = ("mAP50", "mAP50_95", "F1")
-"""What is compared, in this order; F1 is at each side's own best threshold, which is chosen again in every draw."""
+"""What is compared, in this order; F1 is at each model's own best threshold."""
 
 TITLES = {"mAP50": "mAP50", "mAP50_95": "mAP50-95", "F1": "F1"}
 

@@ -78,8 +78,8 @@ def _photo_section(result: Comparison, table: PhotoTable) -> Section:
         f"measured on the same draw: the interval of the difference ({methods}) and the share of draws in which B is "
         "better. The p-value is that of a permutation test, which swaps the two sides' detections photo by photo: how "
         "often so large a difference comes up when it does not matter who found what. Holm's correction makes it "
-        "count that several metrics are looked at. F1 is at the best threshold of each side, chosen again in each "
-        "draw.\n\nThis says nothing about other trainings: the models are taken as they are."
+        "count that several metrics are looked at. F1 is at the threshold that is best for each "
+        "model on all photos.\n\nThis says nothing about other trainings: the models are taken as they are."
     )
     picture = Picture(
         difference_plot(table, line),

@@ -44,11 +44,19 @@ class MeasuredModel:
     @classmethod
     def of(cls, matches: PhotoMatches) -> MeasuredModel:
         """Prepare both metrics."""
-        matches.map()  # prepares what all weights share, before threads ask for it
-        return cls(matches, WeightedF1.of(matches))
+        found = cls(matches, WeightedF1.of(matches))
+        found.values()  # prepares what all weights share, before threads ask for it
+        return found
 
     def values(self, weights: Weights | None = None) -> DoubleArray:
-        """mAP50, mAP50_95 and the best F1 (3,), when photo i counts ``weights[i]`` times (P,); NaN without labels."""
+        """mAP50, mAP50_95 and F1 (3,), when photo i counts ``weights[i]`` times (P,); NaN without labels.
+
+        F1 is at the threshold that is best on all photos.
+        """
+        return np.array([*self.matches.map(weights), self.f1.fixed(weights)])
+
+    def refitted(self, weights: Weights) -> DoubleArray:
+        """The same with the F1 of the threshold that is best for these weights."""
         return np.array([*self.matches.map(weights), self.f1.best(weights)])
 
 
@@ -122,7 +130,8 @@ class MeasuredSides:
         def difference(mask: NDArray[np.bool_]) -> DoubleArray:
             swap = mask[self.group_of].astype(np.float64)  # (P,)
             as_a, as_b = np.concatenate([1 - swap, swap]), np.concatenate([swap, 1 - swap])
-            return _mean(pairs, as_b) - _mean(pairs, as_a)
+            each = [pair.refitted(as_b) - pair.refitted(as_a) for pair in pairs]
+            return np.asarray(np.mean(each, axis=0), np.float64)
 
         return difference
 
