@@ -85,7 +85,8 @@ class WeightedCurves:
 
     def average_precision(self, each: DoubleArray) -> DoubleArray:
         """Average precision (T, K), NaN without labelled boxes, when photo i counts ``each[i]`` times (P,)."""
-        truths = np.tile(each @ self.truths, self.levels)  # (S,)
+        of_class = each @ self.truths  # (K,)
+        truths = np.tile(of_class, self.levels)  # (S,)
         through = _sums(each[self.hit_photos])  # (H + 1,) hits before each hit, all curves together
         before = through[self.starts[:-1]]  # (S,)
         hits = through[1:] - before[self.hit_curves]  # (H,) hits of the curve up to and with this one
@@ -100,7 +101,7 @@ class WeightedCurves:
         counted += EPSILON
         precision = hits / counted
         if self.rules is Rules.COCO:
-            average = self._at_recalls(precision, through, before, truths)
+            average = self._at_recalls(precision, through, before, of_class)
         else:
             average = self._areas(precision, each, truths)
         average[truths == 0] = np.nan
@@ -110,7 +111,8 @@ class WeightedCurves:
         self, precision: DoubleArray, through: DoubleArray, before: DoubleArray, truths: DoubleArray
     ) -> DoubleArray:
         """The mean (S,) of the best precision at or after each of the 101 recalls."""
-        wanted = before[:, None] + hits_for_recall(truths)  # (S, 101) hits, all curves together
+        # The hits (S, 101) at which each recall is reached, all curves together; the same for every overlap.
+        wanted = before[:, None] + np.tile(hits_for_recall(truths), (self.levels, 1))
         at = np.searchsorted(through[1:], wanted.ravel(), side="left").reshape(wanted.shape)
         # A recall of 0 is reached by the curve's first hit; a recall that is not reached ends with the curve.
         at = np.clip(at, self.starts[:-1, None], self.starts[1:, None])
@@ -131,7 +133,7 @@ class WeightedCurves:
 
 
 def hits_for_recall(truths: DoubleArray) -> DoubleArray:
-    """The fewest hits (S, 101) of ``truths`` (S,) whose share is at least each recall, to the last bit as COCO has it.
+    """The fewest hits (K, 101) of ``truths`` (K,) whose share is at least each recall, to the last bit as COCO has it.
 
     >>> hits_for_recall(np.array([4.0]))[0, [0, 25, 26, 100]].tolist()
     [0.0, 1.0, 2.0, 4.0]
