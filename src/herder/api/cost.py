@@ -79,7 +79,7 @@ def measure_cost(
 
     A ``.safetensors`` model is exported for ONNX Runtime and OpenVINO. With ``labelled`` photos every file is also
     evaluated in every engine and size: accuracy and speed of the same bytes. ``progress`` is called with what is being
-    measured, how many are done, and how many there are. What cannot run (an engine that is not installed, too little
+    counted, how many are done, and how many there are. What cannot run (an engine that is not installed, too little
     memory) is left out and said. Raises ConfigError where nothing can run or a setting has no meaning, ModelFileError
     for a broken model, DataError for a photo that cannot be read.
     """
@@ -95,7 +95,7 @@ def measure_cost(
         accuracy: dict[tuple[str, str, int], tuple[float, float]] = {}
         for done, configuration in enumerate(plan):
             if progress:
-                progress(str(configuration), done, len(plan))
+                progress("configurations", done, len(plan))
             reason = artifacts.obstacle(configuration.engine) or _missing(configuration.engine)
             result = reason or _run(configuration, artifacts, photos, settings, Path(folder))
             if isinstance(result, str):
@@ -108,7 +108,7 @@ def measure_cost(
                 result = replace(result, map50=_number(accuracy[key][0]), map50_95=_number(accuracy[key][1]))
             measured.append(result)
         if progress:
-            progress("done", len(plan), len(plan))
+            progress("configurations", len(plan), len(plan))
         used = {one.sha256 for one in measured}
         files = tuple(artifact for artifact in artifacts.known() if artifact.sha256 in used)
     if not measured:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from herder.cli.evaluate import SET_ASIDE, _chosen_split
+from herder.cli.evaluation_output import SET_ASIDE, chosen_split, progress_bars
 from herder.cli.photo_paths import find_photos
 from herder.errors import ConfigError, DataError
 from herder.files import write_atomic
@@ -71,7 +69,7 @@ def benchmark_command(
         device,
         timings,
     )
-    with tempfile.TemporaryDirectory(prefix="herder-scenes-") as scenes, _progress(quiet=as_json) as progress:
+    with tempfile.TemporaryDirectory(prefix="herder-scenes-") as scenes, progress_bars(quiet=as_json) as progress:
         chosen, labelled, about = _photos(data, split, photos, Path(scenes))
         if accuracy and (labelled is None or data is None):
             where = f"{data} has no labels that herder reads" if data else "drawn scenes tell nothing of real photos"
@@ -114,12 +112,11 @@ def _photos(
         about = {"name": "drawn pastures", "split": "", "fingerprint": drawn.fingerprint(), "photos": len(drawn)}
         return [record.path for record in drawn], None, about
     from herder.data.formats import read_dataset
-    from herder.data.formats.detect import find_layout
 
     if not data.exists():
         raise DataError(f"{data}: no such folder or file", hint="check the path")
-    if _is_labelled(data, find_layout):
-        dataset = read_dataset(data, split=_chosen_split(data, split))
+    if _is_labelled(data):
+        dataset = read_dataset(data, split=chosen_split(data, split))
         paths = [record.path for record in dataset]
         about = {"name": dataset.root.name, "split": dataset.split, "fingerprint": dataset.fingerprint()}
     else:
@@ -133,8 +130,10 @@ def _photos(
     return chosen, dataset, {**about, "photos": count}
 
 
-def _is_labelled(data: Path, find_layout: Callable[[Path], object]) -> bool:
+def _is_labelled(data: Path) -> bool:
     """Whether ``data`` is a dataset; photos without labels are as welcome."""
+    from herder.data.formats.detect import find_layout
+
     try:
         find_layout(data)
     except DataError:
@@ -176,9 +175,9 @@ def _print(model: Path, cost: Cost, about: dict[str, Any], out: Path | None) -> 
     for size, flops in work.items():
         amount = str(flops) if isinstance(flops, NotComputed) else f"{flops / 1e9:.2f} GFLOPs"
         say(f"{size} px: {amount} a photo (2 x multiply-accumulates of convolutions and matrix products)")
-    table = Table()
-    for i, heading in enumerate(time_columns(cost)):
-        table.add_column(heading, justify="left" if i < 2 else "right")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))  # twelve columns on a terminal of eighty
+    for heading in time_columns(cost):
+        table.add_column(heading.replace(" ", "\n"), justify="left" if heading in ("Engine", "Device") else "right")
     for row in time_rows(cost):
         table.add_row(*map(str, row))
     console.print(table)
@@ -197,16 +196,3 @@ def _notes(cost: Cost) -> Sequence[str]:
     if cost.machine.busy:
         notes.append("the machine was busy with other programs: times may be too long, measure again when it is quiet")
     return notes + [f"left out: {one.configuration}: {one.reason}" for one in cost.left_out]
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar on the terminal, which leaves nothing behind; none where nobody watches."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield None
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

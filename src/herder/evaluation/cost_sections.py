@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from herder.errors import DataError
 from herder.evaluation.cost import Cost, Measurement
 from herder.evaluation.not_computed import NotComputed
+from herder.evaluation.plain_values import from_plain
 from herder.evaluation.report import Section, Table
 
-TIMES = ("Engine", "Device", "Threads", "Batch", "Size", "p50 ms", "p95 ms", "p99 ms", "Network ms", "Photos/s")
-"""Columns of the table that ``time_rows`` fills; memory follows, and mAP50-95 where it was measured."""
+TIMES = ("Threads", "Batch", "Size", "p50 ms", "p95 ms", "p99 ms", "Network ms", "Photos/s", "Peak RSS MB")
+"""Columns of every table that ``time_rows`` fills, after the engine."""
 
 
 def has_accuracy(cost: Cost) -> bool:
@@ -16,9 +21,9 @@ def has_accuracy(cost: Cost) -> bool:
 
 
 def time_columns(cost: Cost) -> tuple[str, ...]:
-    """The heads of ``time_rows``."""
-    memory = ("Peak RSS MB", *(("Peak CUDA MB",) if cost.machine.cuda else ()))
-    return (*TIMES, *memory, *(("mAP50-95",) if has_accuracy(cost) else ()))
+    """The heads of ``time_rows``: what concerns CUDA and labels only where there are some."""
+    device, memory = (("Device",), ("Peak CUDA MB",)) if cost.machine.cuda else ((), ())
+    return ("Engine", *device, *TIMES, *memory, *(("mAP50-95",) if has_accuracy(cost) else ()))
 
 
 def time_rows(cost: Cost) -> list[list[str | int]]:
@@ -32,7 +37,7 @@ def time_rows(cost: Cost) -> list[list[str | int]]:
         rows.append(
             [
                 c.engine,
-                c.device,
+                *([c.device] if cost.machine.cuda else []),
                 c.threads,
                 c.batch,
                 c.size,
@@ -52,7 +57,7 @@ def cost_section(cost: Cost) -> Section:
     machine = cost.machine
     text = (
         "Milliseconds for one batch from decoded photos to boxes (letterbox, network, suppression): half, 95 and 99 of "
-        "100 batches were faster; warm-up and reading files are not in them. Network is the median of the engine alone. "
+        "100 batches were faster; warm-up and reading files are not in them. Network: the median of the engine alone. "
         "Photos a second are from the mean. Every row comes from a fresh process with so many threads; its peak memory "
         "(RSS) includes Python, the libraries and one batch of photos.\n\n"
         "FLOPs are two for each multiply-accumulate of convolutions and matrix products, for one photo on a square "
@@ -94,6 +99,18 @@ def cost_section(cost: Cost) -> Section:
         ],
         tables=tables,
     )
+
+
+def sections_from_json(data: Mapping[str, Any], source: str) -> list[Section]:
+    """The section of a ``cost.json`` that was read from ``source``. Raises DataError where it is damaged."""
+    try:
+        cost = from_plain(Cost, data)
+        known = {artifact.sha256 for artifact in cost.artifacts}
+        if not known.issuperset(one.sha256 for one in cost.measurements):
+            raise ValueError("a measurement of an unknown file")
+    except ValueError as error:
+        raise DataError(f"{source}: is damaged: {error}", hint="run `herder benchmark` again") from None
+    return [cost_section(cost)]
 
 
 def _headline(cost: Cost, fastest: Measurement) -> list[tuple[str, str]]:
