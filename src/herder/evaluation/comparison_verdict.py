@@ -7,6 +7,9 @@ from herder.evaluation.comparison_cells import share
 from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.significance import Gate, Interval, p_text
 
+SAME = 0.0005
+"""Differences that three digits do not show."""
+
 
 def conclude(
     photos: PhotoTable | NotComputed,
@@ -40,7 +43,7 @@ def _photo_words(table: PhotoTable, metric: str, level: float) -> str:
         return f"B and A cannot be compared in {title}: {row.difference.reason}."
     side = "a higher" if row.difference > 0 else "a lower"
     who = f"B has {side} {title} than A on these {table.photos:,} photos, by {abs(row.difference):.3f}"
-    if row.difference == 0:
+    if abs(row.difference) < SAME:
         who = f"B and A have the same {title} on these {table.photos:,} photos"
     if isinstance(row.bounds, NotComputed):
         return f"{who}; the interval is {row.bounds}."
