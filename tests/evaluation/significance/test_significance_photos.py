@@ -23,9 +23,11 @@ def leave_one_out(sample: Array) -> Array:
 
 @pytest.mark.parametrize("level", [0.9, 0.95])
 def test_bca_as_scipy_has_it(level: float) -> None:
+    """At the level that Hesterberg's expansion makes of it: twice Phi(sqrt(n / (n - 1)) t) less one."""
     sample = np.random.default_rng(1).exponential(size=25)
+    expanded = 2 * stats.norm.cdf(math.sqrt(25 / 24) * stats.t.ppf((1 + level) / 2, 24)) - 1
     reference = stats.bootstrap(
-        (sample,), np.mean, n_resamples=2000, confidence_level=level, method="BCa", rng=np.random.default_rng(2)
+        (sample,), np.mean, n_resamples=4000, confidence_level=expanded, method="BCa", rng=np.random.default_rng(2)
     )
     found = bca_interval(sample.mean(), reference.bootstrap_distribution, leave_one_out(sample), level)
     assert not isinstance(found, NotComputed)
@@ -39,7 +41,11 @@ def test_where_bca_has_no_meaning() -> None:
     draws = np.linspace(0, 1, 1001)
     outside = bca_interval(2.0, draws, np.array([0.1, 0.2, 0.4]))
     assert not isinstance(outside, NotComputed)
-    assert (outside.low, outside.high) == pytest.approx((0.025, 0.975), abs=1e-3)
+    # Of 3 parts t is 4.303, and sqrt(3 / 2) times as much lies beyond all draws.
+    assert (outside.low, outside.high) == pytest.approx((0, 1), abs=1e-3)
+    alone = bca_interval(2.0, draws, np.zeros(0))
+    assert not isinstance(alone, NotComputed)
+    assert (alone.low, alone.high) == pytest.approx((0.025, 0.975), abs=1e-3)
     assert outside.method == "percentile, since all draws lie on one side of the estimate"
     flat = bca_interval(0.5, draws, np.array([0.3, 0.3, 0.3]))
     assert not isinstance(flat, NotComputed)
@@ -75,8 +81,8 @@ def test_a_permutation_test_is_near_the_count_of_all_swaps() -> None:
 
 
 def test_permutations_without_an_answer() -> None:
-    (few,) = paired_permutation(lambda mask: np.array([0.1]), 4, 100, seed=0)
-    assert few.p_value == NotComputed("4 photos, wanted 5 or more")
+    (few,) = paired_permutation(lambda mask: np.array([0.1]), 5, 100, seed=0)
+    assert few.p_value == NotComputed("5 photos, wanted 6 or more")
     (nothing,) = paired_permutation(lambda mask: np.array([math.nan]), 9, 100, seed=0)
     assert nothing.p_value == NotComputed("no labelled box counts")
     (same,) = paired_permutation(lambda mask: np.array([0.0]), 9, 100, seed=0)
@@ -90,7 +96,9 @@ def test_permutations_without_an_answer() -> None:
         ("better", 0.0, 0.0, False),
         ("better", 0.02, 0.01, False),
         ("not-worse", 0.01, -0.009, True),
-        ("not-worse", 0.01, -0.01, False),
+        ("not-worse", 0.01, -0.01, True),
+        ("not-worse", 0.01, -0.011, False),
+        ("not-worse", 0.0, 0.0, True),
         ("not-worse", 0.0, -0.001, False),
     ],
 )
@@ -98,6 +106,12 @@ def test_the_gate(kind: str, margin: float, low: float, passed: bool) -> None:
     decision = Gate(kind, margin).decide(Interval(low, 0.5, 0.95, "BCa"))  # type: ignore[arg-type]
     assert decision.passed == passed
     assert str(decision).startswith("passed" if passed else "not passed: it is not shown at 95 % confidence")
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95.0, math.nan])
+def test_a_level_that_makes_no_sense(level: float) -> None:
+    with pytest.raises(ConfigError, match="is not between 0 and 1"):
+        bca_interval(0.5, np.linspace(0, 1, 1000), np.array([0.1, 0.2, 0.4]), level)
 
 
 def test_a_gate_without_an_interval_stays_shut() -> None:

@@ -7,11 +7,11 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from herder.errors import DataError
+from herder.errors import ConfigError, DataError
 from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.significance import (
     compare_samples,
@@ -60,6 +60,7 @@ def test_what_a_small_or_flat_sample_does_not_have() -> None:
     assert describe([0.1] * 5).std == pytest.approx(0)
     assert shapiro_wilk([1.0, 2.0]) == NotComputed("2 values, wanted 3 or more")
     assert shapiro_wilk([0.3] * 4) == NotComputed("all values are equal")
+    assert shapiro_wilk(np.arange(5001.0)) == NotComputed("5,001 values, and the test is known for up to 5,000")
     with pytest.raises(DataError, match="nan is not a finite number"):
         describe([0.1, math.nan])
 
@@ -117,6 +118,68 @@ def test_skewed_samples_are_compared_by_ranks() -> None:
 def test_few_seeds_are_said_to_be_few() -> None:
     assert "3 values say little" in compare_samples([0.1, 0.2, 0.15], [0.1, 0.25, 0.2]).why
     assert "assumed, not tested (2 values, wanted 3 or more)" in compare_samples([0.1, 0.2], [0.1, 0.25]).why
+
+
+def test_ranks_that_cannot_be_significant_are_not_taken() -> None:
+    """Of 20 ways to deal out 3 and 3 values two are the extreme ones, of 32 signs of 5 pairs two as well."""
+    apart = compare_samples([0.70, 0.7001, 0.75], [0.90, 0.91, 0.92])
+    assert apart.test == "Welch's t"
+    assert "ranks of 3 and 3 values cannot give a p under 0.1" in apart.why
+    assert apart.p_value == pytest.approx(stats.ttest_ind([0.7, 0.7001, 0.75], [0.9, 0.91, 0.92], equal_var=False)[1])
+    skewed = [0.1, 0.101, 0.1, 0.1015, 0.9]
+    assert compare_samples([0.0] * 5, skewed, paired=True).test == "paired t"
+    assert compare_samples([0.0] * 6, [*skewed, 0.1012], paired=True).test == "Wilcoxon's signed ranks"
+    assert compare_samples([0.0] * 5, skewed, paired=True, level=0.9).test == "Wilcoxon's signed ranks"
+
+
+@given(VALUES, VALUES)
+def test_t_tests_as_scipy_has_them(a: list[float], b: list[float]) -> None:
+    assume(min(np.ptp(a), np.ptp(b)) > 0.01)
+    found = compare_samples(a, b)
+    expected = stats.ttest_ind(b, a, equal_var=False)
+    ends = expected.confidence_interval(0.95)
+    assert not isinstance(found.interval, NotComputed)
+    assert (found.interval.low, found.interval.high) == pytest.approx((ends.low, ends.high), abs=1e-6)
+    if found.test == "Welch's t":
+        assert (found.statistic, found.p_value) == pytest.approx((expected.statistic, expected.pvalue), abs=1e-9)
+
+
+def test_one_constant_sample_is_enough_to_compare_with() -> None:
+    """Of the spread of the other alone: t = 0.01 / (0.01 / sqrt(3)) with 2 degrees of freedom."""
+    found = compare_samples([0.7] * 3, [0.70, 0.71, 0.72])
+    assert found.statistic == pytest.approx(math.sqrt(3))
+    assert found.interval_a == NotComputed("all values are equal")
+    assert found.p_value == pytest.approx(2 * stats.t.sf(math.sqrt(3), 2))
+
+
+def test_intervals_of_nothing_are_none() -> None:
+    """No spread over seeds is no certainty: such an interval must not open a gate."""
+    pairs = compare_samples([0.1, 0.2, 0.3], [0.2, 0.3, 0.4], paired=True)
+    assert pairs.interval == NotComputed("all values are equal")
+    assert compare_samples([0.1] * 5, [0.3] * 5).interval == NotComputed("both samples are constant")
+    assert compare_samples([0.1, 0.2], [0.5, 0.7], paired=True).effect == NotComputed("2 values, wanted 3 or more")
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95.0, math.nan])
+def test_a_level_that_makes_no_sense(level: float) -> None:
+    for call in (
+        lambda: compare_samples([1.0, 2.0], [3.0, 5.0], level=level),
+        lambda: mean_interval(np.array([1.0, 2.0]), level),
+        lambda: seeds_needed(0.1, 0.1, level=level),
+        lambda: photos_needed(0.1, 0.1, 50, level=level),
+    ):
+        with pytest.raises(ConfigError, match="is not between 0 and 1"):
+            call()
+
+
+def test_where_ranks_and_means_disagree_it_is_said() -> None:
+    low = [0.1 + 0.001 * i for i in range(12)]
+    high = [*(0.2 + 0.001 * i for i in range(11)), -9.0]
+    found = compare_samples(low, high)
+    assert found.test == "Mann and Whitney's U"
+    assert found.significant
+    assert "The test compares ranks and the interval means: here they do not agree." in in_words(found)
+    assert "do not agree" not in in_words(compare_samples(low, [*high[:-1], -0.01]))
 
 
 def test_samples_without_an_answer() -> None:
@@ -195,3 +258,5 @@ def test_photos_needed() -> None:
     assert photos_needed(-0.1, 0.01, 100) == 8
     assert isinstance(photos_needed(0, 0.01, 100), NotComputed)
     assert isinstance(photos_needed(0.1, math.nan, 100), NotComputed)
+    assert isinstance(photos_needed(math.nan, 0.01, 100), NotComputed)
+    assert isinstance(seeds_needed(math.nan, 0.01), NotComputed)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from herder.errors import DataError, MissingExtraError
+from herder.errors import ConfigError, DataError, MissingExtraError
 from herder.evaluation.not_computed import NotComputed
 
 DoubleArray = NDArray[np.float64]
@@ -24,6 +24,9 @@ Value = float | NotComputed
 
 FLAT = 1e-12
 """A spread below this share of the values' size is rounding: such a sample counts as constant."""
+
+LARGEST = 5000
+"""Shapiro and Wilk's p-value is known up to so many values (J. Royston, 1995, https://doi.org/10.2307/2986146)."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,12 @@ def _shape(sample: DoubleArray) -> tuple[Value, Value]:
 
 
 def shapiro_wilk(values: Sequence[float] | DoubleArray) -> Normality | NotComputed:
-    """Test a sample (n,) for a normal distribution; it needs three values that are not all equal."""
+    """Test a sample (n,) for a normal distribution; it needs 3 to 5,000 values that are not all equal."""
     sample = as_sample(values)
     if len(sample) < 3:
         return too_few(len(sample), 3)
+    if len(sample) > LARGEST:
+        return NotComputed(f"{len(sample):,} values, and the test is known for up to {LARGEST:,}")
     if is_constant(sample):
         return NotComputed("all values are equal")
     # Centred and scaled: scipy warns of ranges that are tiny beside the values themselves.
@@ -128,6 +133,12 @@ def shapiro_wilk(values: Sequence[float] | DoubleArray) -> Normality | NotComput
 def too_few(n: int, wanted: int) -> NotComputed:
     """The value of what so few values do not have."""
     return NotComputed(f"{n} value{'' if n == 1 else 's'}, wanted {wanted} or more")
+
+
+def check_level(level: float) -> None:
+    """Raise ConfigError unless ``level`` lies between 0 and 1."""
+    if not 0 < level < 1:
+        raise ConfigError(f"level {level:g} is not between 0 and 1", hint="use 0.95 for 95 %")
 
 
 def scipy_stats() -> Any:

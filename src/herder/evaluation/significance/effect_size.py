@@ -52,11 +52,14 @@ def effect_word(effect: float) -> str:
 def effect_size(
     a: DoubleArray, b: DoubleArray, *, paired: bool = False, level: float = 0.95
 ) -> EffectSize | NotComputed:
-    """Effect size of b over a, samples (n,) and (m,); with ``paired`` value i of both belong together."""
+    """Effect size of b over a, samples (n,) and (m,); with ``paired`` value i of both belong together.
+
+    It needs two values a side, or three pairs. The interval is exact for equal spreads on both sides.
+    """
     if paired:
         difference = b - a
-        if len(difference) < 2:
-            return too_few(len(difference), 2)
+        if len(difference) < 3:
+            return too_few(len(difference), 3)  # of two pairs, Hedges' correction leaves nothing: J is 0
         spread, freedom, scale = difference.std(ddof=1), len(difference) - 1, 1 / math.sqrt(len(difference))
         if is_constant(difference):
             return NotComputed("all pairs differ by the same: there is no spread to compare with")
@@ -83,9 +86,7 @@ def effect_size(
 
 
 def _correction(freedom: int) -> float:
-    """Hedges' J for so many degrees of freedom; 1 degree leaves nothing, and J is 0 there."""
-    if freedom < 2:
-        return 0.0
+    """Hedges' J for 2 degrees of freedom or more."""
     return math.exp(math.lgamma(freedom / 2) - math.log(math.sqrt(freedom / 2)) - math.lgamma((freedom - 1) / 2))
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.significance.descriptive import DoubleArray
 
-FEWEST_PHOTOS = 5
-"""With fewer there are no 32 ways to swap, and p can never fall under 0.05."""
+FEWEST_PHOTOS = 6
+"""A swap and its opposite give the same size of difference: of 2^5 swaps two are as large, and p is 0.0625 or more."""
 
 ROUNDING = 1e-12
 """Differences that are equal but for rounding count as equal."""

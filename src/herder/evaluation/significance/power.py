@@ -1,5 +1,9 @@
 """How many seeds, or how many photos, it takes to see a difference of a given size in 80 of 100 tries.
 
+Ask it for a difference that matters, chosen beforehand. Asked for the one observed, it says nothing that the p-value
+does not say (J. Hoenig, D. Heisey, 2001, https://doi.org/10.1198/000313001300339897). And the true spread may be half
+or six times the one that three seeds show.
+
 For seeds the power of the t test is computed from the noncentral t distribution (J. Cohen, 1988, chapter 2). For photos
 the standard error of the difference, as the bootstrap gives it, falls with the root of their number, so that
 n = n0 (se0 (z_(1 - alpha/2) + z_power) / difference)^2.
@@ -10,7 +14,7 @@ from __future__ import annotations
 import math
 
 from herder.evaluation.not_computed import NotComputed
-from herder.evaluation.significance.descriptive import scipy_stats
+from herder.evaluation.significance.descriptive import check_level, scipy_stats
 
 POWER = 0.8
 """The share of tries in which the difference is to be seen."""
@@ -29,8 +33,9 @@ def seeds_needed(
     >>> seeds_needed(0.5, 1.0), seeds_needed(0.5, 1.0, paired=True)
     (64, 34)
     """
-    if difference == 0:
-        return NotComputed("no number of seeds shows a difference of 0")
+    check_level(level)
+    if not math.isfinite(difference) or difference == 0:
+        return NotComputed(f"no number of seeds shows a difference of {difference:g}")
     if not (math.isfinite(std) and std > 0):
         return NotComputed("the spread over seeds is not known")
     low, high = 1, 2
@@ -68,8 +73,9 @@ def photos_needed(
     >>> photos_needed(0.02, 0.01, 100)
     197
     """
-    if difference == 0:
-        return NotComputed("no number of photos shows a difference of 0")
+    check_level(level)
+    if not math.isfinite(difference) or difference == 0:
+        return NotComputed(f"no number of photos shows a difference of {difference:g}")
     if not (math.isfinite(standard_error) and standard_error > 0):
         return NotComputed("the spread over photos is not known")
     normal = scipy_stats().norm

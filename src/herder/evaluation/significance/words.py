@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from herder.evaluation.not_computed import NotComputed
-from herder.evaluation.significance.two_samples import SampleComparison
+from herder.evaluation.significance.two_samples import FEW, RANKS, SIGNED_RANKS, SampleComparison
 
 
 def in_words(found: SampleComparison, a: str = "A", b: str = "B", metric: str = "mAP") -> str:
@@ -15,6 +15,7 @@ def in_words(found: SampleComparison, a: str = "A", b: str = "B", metric: str = 
     new has a higher mAP than old, by 0.050 (95 % interval 0.036 to 0.064).
     Chance hardly explains that: p < 0.001 (Welch's t).
     The effect is large (Hedges' g 5.32).
+    The test assumes values that are normally distributed, and so few cannot show whether they are.
     """
     if isinstance(found.difference, NotComputed):
         return f"{b} and {a} cannot be compared: {found.difference.reason}."
@@ -34,7 +35,18 @@ def in_words(found: SampleComparison, a: str = "A", b: str = "B", metric: str = 
         text += f" The effect is {found.effect.word} (Hedges' g {found.effect.hedges_g:.2f})."
     if not found.significant:
         text += " That is no proof that there is no difference."
-    return text
+    return text + _cautions(found)
+
+
+def _cautions(found: SampleComparison) -> str:
+    """What a reader should know before leaning on the result."""
+    if found.test not in (RANKS, SIGNED_RANKS):
+        few = min(found.a.n, found.b.n) < FEW
+        assumed = " The test assumes values that are normally distributed, and so few cannot show whether they are."
+        return assumed if few else ""
+    if not isinstance(found.interval, NotComputed) and found.significant == (0 in found.interval):
+        return " The test compares ranks and the interval means: here they do not agree."
+    return ""
 
 
 def p_text(p_value: float) -> str:
