@@ -36,7 +36,7 @@ def _histogram(panel: Any, row: PhotoRow, margin: float | None) -> None:
     edges = np.array(row.edges)
     panel.bar(edges[:-1], row.counts, width=np.diff(edges), align="edge", color=COLOURS[5])
     if not isinstance(row.bounds, NotComputed):
-        panel.axvspan(*row.bounds, color=COLOURS[4], alpha=0.25, linewidth=0)
+        panel.axvspan(*row.bounds, color=COLOURS[4], alpha=0.25, linewidth=0, zorder=0)
     panel.axvline(0, color=INK, linewidth=1)
     if margin:
         panel.axvline(margin, color=COLOURS[1], linewidth=1, linestyle=":")
