@@ -52,4 +52,4 @@ def diamond_square(side: int, decay: float, rng: np.random.Generator) -> FloatAr
         )
         step, strength = half, strength / decay**2
     clouds -= clouds.min()
-    return clouds / np.maximum(clouds.max(), np.finfo(np.float32).tiny)
+    return np.asarray(clouds / np.maximum(clouds.max(), np.finfo(np.float32).tiny), np.float32)

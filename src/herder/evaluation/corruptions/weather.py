@@ -42,7 +42,7 @@ def snow(photo: Photo, severity: int, rng: np.random.Generator) -> Photo:
     flakes = np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     flakes = np.clip(np.where(flakes < threshold, np.float32(0), flakes), 0, 1)
     kernel = trail(int(radius), sigma, float(rng.uniform(-135, -45)))
-    flakes = cv2.filter2D(flakes, -1, kernel, borderType=cv2.BORDER_REPLICATE)[..., None]  # (H, W, 1)
+    flakes = np.asarray(cv2.filter2D(flakes, -1, kernel, borderType=cv2.BORDER_REPLICATE), np.float32)[..., None]
     values = unit(photo)
     grey = cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)[..., None]
     white = np.maximum(values, grey * 1.5 + 0.5)
