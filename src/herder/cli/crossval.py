@@ -102,7 +102,7 @@ def crossval_command(
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False)
 
-    with progress_bars(quiet=as_json) as progress:
+    with single_bar(quiet=as_json) as progress:
         run = cross_validate(
             data,
             dataset,
@@ -198,10 +198,11 @@ def _print(run: CrossValidationRun, out: Path) -> None:
 
 
 @contextmanager
-def progress_bars(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+def single_bar(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
     """A bar on the terminal while there is something to do, which leaves nothing behind; none where nobody watches.
 
-    Between two parts there is no bar: the training has one of its own, and a terminal shows one at a time.
+    Unlike ``progress_bars`` it is gone between two parts: the training has one of its own, and a terminal shows one at
+    a time.
     """
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
@@ -215,7 +216,7 @@ def progress_bars(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | 
             shown.append(Progress(*columns, console=console, transient=True))
             shown[0].start()
             shown[0].add_task(what, total=total)
-        shown[0].update(shown[0].task_ids[0], completed=done, total=total)
+        shown[0].update(shown[0].task_ids[0], description=what, completed=done, total=total)
         if done >= total:
             shown.pop().stop()
 
