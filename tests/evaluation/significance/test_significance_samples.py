@@ -217,6 +217,10 @@ def test_hedges_g_by_hand() -> None:
     assert not isinstance(found.interval, NotComputed)
     assert found.interval.low < found.hedges_g < found.interval.high
     assert found.word == "large"
+    # t = 2 / sqrt(2 / 5); were the true effect at an end of the interval, t had a tail of 0.025 beyond it.
+    t, scale = 2 / math.sqrt(2 / 5), math.sqrt(2 / 5)
+    assert stats.nct.sf(t, 8, found.interval.low / scale) == pytest.approx(0.025, abs=1e-6)
+    assert stats.nct.cdf(t, 8, found.interval.high / scale) == pytest.approx(0.025, abs=1e-6)
     turned = effect_size(b, a)
     assert not isinstance(turned, NotComputed)
     assert turned.hedges_g == pytest.approx(-found.hedges_g)
@@ -260,3 +264,17 @@ def test_photos_needed() -> None:
     assert isinstance(photos_needed(0.1, math.nan, 100), NotComputed)
     assert isinstance(photos_needed(math.nan, 0.01, 100), NotComputed)
     assert isinstance(seeds_needed(math.nan, 0.01), NotComputed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "effect"), [(3, 4.0), (5, 1.0), (10, 0.0)])
+def test_the_interval_holds_the_true_effect(n: int, effect: float) -> None:
+    """In 0.95 of 1,000 samples; three standard errors are 0.021."""
+    held = 0
+    for number in range(1000):
+        rng = np.random.default_rng([n, number])
+        found = effect_size(rng.standard_normal(n), rng.standard_normal(n) + effect)
+        assert not isinstance(found, NotComputed)
+        assert not isinstance(found.interval, NotComputed)
+        held += effect in found.interval
+    assert held / 1000 == pytest.approx(0.95, abs=0.021)

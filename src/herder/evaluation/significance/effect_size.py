@@ -3,7 +3,7 @@
 d = difference of means / pooled standard deviation (J. Cohen, "Statistical Power Analysis for the Behavioral Sciences",
 1988); for pairs, the mean difference / standard deviation of the differences. g = J d takes out the bias of small
 samples, J = Gamma(m / 2) / (sqrt(m / 2) Gamma((m - 1) / 2)) with m degrees of freedom (L. Hedges, 1981,
-https://doi.org/10.3102/10769986006002107). Its interval comes from turning the noncentral t distribution around
+https://doi.org/10.3102/10769986006002107). The interval comes from turning the noncentral t distribution around
 (G. Cumming, S. Finch, 2001, https://doi.org/10.1177/0013164401614002).
 """
 
@@ -32,7 +32,7 @@ class EffectSize:
     cohen_d: float
     hedges_g: float
     interval: Interval | NotComputed
-    """Of g."""
+    """Of the true effect, which both d and g estimate."""
 
     @property
     def word(self) -> str:
@@ -80,7 +80,8 @@ def effect_size(
     if isinstance(bounds, NotComputed):
         interval = bounds
     else:
-        low, high = (value * scale * unbiased for value in bounds)
+        # Not times J: the noncentrality is that of the true effect itself, and shrunk ends would miss it.
+        low, high = (value * scale for value in bounds)
         interval = Interval(low, high, level, "noncentral t")
     return EffectSize(d, d * unbiased, interval)
 
