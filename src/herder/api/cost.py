@@ -114,7 +114,7 @@ def measure_cost(
     if not measured:
         reasons = "; ".join(dict.fromkeys(one.reason for one in left_out))
         raise ConfigError(f"{model}: nothing could be measured: {reasons}", hint="choose other --engines")
-    return Cost(machine, files, tuple(measured), tuple(left_out))
+    return Cost(artifacts.spec.name, machine, files, tuple(measured), tuple(left_out))
 
 
 def _plan(artifacts: Artifacts, settings: CostSettings, cuda: bool) -> list[Configuration]:

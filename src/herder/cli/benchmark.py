@@ -150,9 +150,9 @@ def _content(model: Path, cost: Cost, about: dict[str, Any]) -> dict[str, Any]:
         "version": 1,
         "herder_version": version("herder"),
         "command": ["herder", *sys.argv[1:]],
-        "model": {"name": model.stem, "path": model.name, "sha256": file_sha256(model)},
+        "model": {"name": cost.model, "path": model.name, "sha256": file_sha256(model)},
         "data": about,
-        **to_plain(cost),
+        **{name: value for name, value in to_plain(cost).items() if name != "model"},
     }
 
 

@@ -131,6 +131,8 @@ class Machine:
 class Cost:
     """All that was measured of one model."""
 
+    model: str
+    """Its name, as its file says it."""
     machine: Machine
     artifacts: tuple[Artifact, ...]
     measurements: tuple[Measurement, ...]

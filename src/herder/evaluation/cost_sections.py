@@ -104,11 +104,11 @@ def cost_section(cost: Cost) -> Section:
 def sections_from_json(data: Mapping[str, Any], source: str) -> list[Section]:
     """The section of a ``cost.json`` that was read from ``source``. Raises DataError where it is damaged."""
     try:
-        cost = from_plain(Cost, data)
+        cost = from_plain(Cost, {**data, "model": data["model"]["name"]})
         known = {artifact.sha256 for artifact in cost.artifacts}
         if not known.issuperset(one.sha256 for one in cost.measurements):
             raise ValueError("a measurement of an unknown file")
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{source}: is damaged: {error}", hint="run `herder benchmark` again") from None
     return [cost_section(cost)]
 
