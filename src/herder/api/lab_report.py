@@ -6,72 +6,34 @@ What was not measured is named, with the command that would.
 
 from __future__ import annotations
 
-import importlib
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from herder.api.lab_runs import LabRun, SavedResult
+from herder.api.lab_runs import LabRun
+from herder.api.lab_sections import (
+    MeasuredRun,
+    ReportSettings,
+    detail_sections,
+    environment_section,
+    missing_section,
+    saved_sections,
+    training_section,
+)
 from herder.data.records import Dataset, Problem
-from herder.detections import Detections
-from herder.errors import ConfigError
-from herder.evaluation.average_precision import precision_recall_curves
-from herder.evaluation.counting import count_animals
 from herder.evaluation.detector import UNREADABLE, log_problem
-from herder.evaluation.headline import LEVEL, Measure, headline, headline_section, sample_measures
-from herder.evaluation.metrics import Metrics
-from herder.evaluation.operating_sections import counting_section, operating_section
-from herder.evaluation.plots import training_curves
+from herder.evaluation.headline import LEVEL, headline, headline_section, sample_measures
 from herder.evaluation.prediction_store import PredictionStore, file_sha256, predictions_of
-from herder.evaluation.report import Picture, Section, Width
+from herder.evaluation.report import Section
 from herder.evaluation.report_forms import section_as_dict
-from herder.evaluation.sections import best_section, metric_sections, model_section, worst_section
 from herder.evaluation.tables import detection_table, truth_table
-from herder.evaluation.wanted_points import wanted_points
-from herder.inference import Detector
-from herder.training.tracking import LOSSES
 
 PREDICTIONS = "predictions"
 """The folder beside the report that keeps what each model found."""
 
-SECTIONS = {
-    "comparison": "herder.evaluation.comparison_sections",
-    "robustness": "herder.evaluation.robustness_sections",
-    "crossval": "herder.evaluation.crossval_sections",
-    "calibration": "herder.evaluation.calibration_sections",
-    "cost": "herder.evaluation.cost_sections",
-}
-"""Which file makes the sections of a saved result."""
-
-MISSING = {
-    "robustness": "what is left under fog, low light and 16 more: herder robustness MODEL DATA",
-    "cost": "latency, memory and size: herder benchmark MODEL",
-    "crossval": "the spread over folds: herder crossval DATA",
-}
-"""What a report would show besides, and the command for it."""
-
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class ReportSettings:
-    """How models are measured for a report."""
-
-    draws: int = 1000
-    """Bootstrap draws of photos."""
-    seed: int = 0
-    size: int | None = None
-    """Longest side in pixels that the network sees; None: each model's own."""
-    engine: str = "auto"
-    photos: int = 9
-    """Worst photos shown of each model."""
-
-    def __post_init__(self) -> None:
-        if self.draws < 100:
-            raise ConfigError(f"draws: {self.draws} are too few", hint="use 100 or more, such as 1000")
 
 
 @dataclass(frozen=True)
@@ -83,23 +45,6 @@ class LabReport:
     sections: tuple[Section, ...]
     content: dict[str, Any]
     """The same for programs: numbers, intervals, and what was read from files."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Measured:
-    run: LabRun
-    detector: Detector
-    digest: str
-    dataset: Dataset
-    """The photos that could be read."""
-    detections: list[Detections]
-    metrics: Metrics
-    measures: tuple[Measure, ...]
-
-    @property
-    def file(self) -> str:
-        """The model file's name, without folders: a report is passed on."""
-        return self.run.model.name if self.run.model else ""
 
 
 def make_report(
@@ -133,13 +78,13 @@ def make_report(
         comparisons.append(content)
         sections += made
     for each in measured:
-        sections += _named(each.run.name, _details(each, settings), several=len(measured) > 1)
+        sections += _named(each.run.name, detail_sections(each, settings), several=len(measured) > 1)
     for run in runs:
-        parts = [section for result in run.results for section in _saved(result)]
+        parts = [section for result in run.results for section in saved_sections(result)]
         if run.epochs:
-            parts.append(_training(run))
+            parts.append(training_section(run))
         sections += _named(run.name, parts, several=len(runs) > 1)
-    sections += [_not_measured(runs, measured, dataset), _environment(runs, command)]
+    sections += [missing_section(runs, measured, dataset), environment_section(runs, command)]
     title = runs[0].name if len(runs) == 1 else " and ".join(run.name for run in runs[:3])
     where = "" if dataset is None else " ".join(filter(None, (dataset.root.name, dataset.split)))
     subtitle = " · ".join(filter(None, (where, f"herder {version('herder')}")))
@@ -154,7 +99,7 @@ def _measure(
     settings: ReportSettings,
     progress: Progress | None,
     on_problem: Callable[[Problem], None],
-) -> _Measured:
+) -> MeasuredRun:
     from herder.api import load  # here: tests put their own in its place
 
     assert run.model is not None
@@ -180,12 +125,12 @@ def _measure(
     sampled = sample_measures(
         truth, table, len(photos), len(dataset.class_names), metrics.threshold, settings.draws, settings.seed
     )
-    return _Measured(run, detector, digest, photos, detections, metrics, headline(sampled))
+    return MeasuredRun(run, detector, digest, photos, detections, metrics, headline(sampled))
 
 
 def _compared(
-    first: _Measured,
-    other: _Measured,
+    first: MeasuredRun,
+    other: MeasuredRun,
     out: Path,
     settings: ReportSettings,
     command: Sequence[str],
@@ -207,87 +152,13 @@ def _compared(
     return found.as_dict(command), [replace(part, heading=f"{heading}: {part.heading}") for part in parts]
 
 
-def _details(m: _Measured, settings: ReportSettings) -> list[Section]:
-    """What the report of an evaluation shows, thresholds, counting, and the photos."""
-    truth, found = truth_table(m.dataset.records), detection_table(m.detections)
-    names, threshold = m.dataset.class_names, m.metrics.threshold
-    whole, per_class = precision_recall_curves(truth, found.best(), len(names))
-    _, *others = metric_sections(m.metrics, truth, found, names)
-    facts = [("SHA-256", m.digest[:16])]
-    if settings.size:
-        facts.append(("Measured at", f"{settings.size} pixels"))
-    return [
-        *others,
-        operating_section(wanted_points(whole, per_class, names)),
-        counting_section(count_animals(truth, found, len(m.dataset), names, threshold)),
-        worst_section(m.dataset, m.detections, threshold, settings.photos),
-        best_section(m.dataset, m.detections, threshold),
-        model_section(m.detector.spec, facts),
-    ]
-
-
-def _saved(result: SavedResult) -> list[Section]:
-    """The sections of a file that another command left."""
-    module = importlib.import_module(SECTIONS[result.kind])
-    sections: list[Section] = module.sections_from_json(result.content, str(result.path))
-    return sections
-
-
-def _training(run: LabRun) -> Section:
-    rows = [{f"{name} loss" if name in LOSSES else name: value for name, value in row.items()} for row in run.epochs]
-    chosen = ("epochs", "batch_size", "image_size", "lr_backbone", "lr_head", "schedule", "seed")
-    return Section(
-        "Training",
-        f"{len(run.epochs)} epochs.",
-        facts=[(name.replace("_", " "), f"{run.settings[name]}") for name in chosen if name in run.settings],
-        pictures=[
-            Picture(
-                training_curves(rows),
-                "Losses, quality and learning rates over the epochs",
-                "Losses, quality on the validation photos, and learning rates over the epochs.",
-                width=Width.FULL,
-            )
-        ],
-    )
-
-
-def _not_measured(runs: Sequence[LabRun], measured: Sequence[_Measured], dataset: Dataset | None) -> Section:
-    """What is not on this page, and how it would come onto it."""
-    known = {result.kind for run in runs for result in run.results}
-    facts = [(kind, text) for kind, text in MISSING.items() if kind not in known]
-    if not measured and any(run.model is not None for run in runs):
-        facts.insert(0, ("detection", "mAP, curves, photos: give labelled photos with --data"))
-    if not facts:
-        return Section("Not measured")
-    return Section(
-        "Not measured",
-        "This page takes results from run folders and from the folders in them: what these commands leave there comes "
-        "onto the next one.",
-        facts=facts,
-    )
-
-
-def _environment(runs: Sequence[LabRun], command: Sequence[str]) -> Section:
-    facts = [("This report", " ".join(command))] if command else []
-    for run in runs:
-        facts += [(f"{run.name}: {result.kind}", result.command) for result in run.results if result.command]
-        packages = run.environment.get("packages", {})
-        if packages:
-            facts.append((f"{run.name}: trained with", ", ".join(f"{name} {v}" for name, v in packages.items())))
-        machine = [str(run.environment[key]) for key in ("processor", "system") if run.environment.get(key)]
-        if machine:
-            facts.append((f"{run.name}: trained on", ", ".join(machine)))
-    facts.append(("Measured on", f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"))
-    return Section("Environment and commands", facts=facts)
-
-
 def _named(name: str, sections: Sequence[Section], *, several: bool) -> list[Section]:
     return [replace(part, heading=f"{name}: {part.heading}") if several else part for part in sections]
 
 
 def _content(
     runs: Sequence[LabRun],
-    measured: Sequence[_Measured],
+    measured: Sequence[MeasuredRun],
     comparisons: Sequence[dict[str, Any]],
     sections: Sequence[Section],
     command: Sequence[str],

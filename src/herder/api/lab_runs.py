@@ -17,7 +17,7 @@ BEST, METRICS = "best.safetensors", "metrics.csv"
 
 MODELS = frozenset({".safetensors", ".onnx"})
 
-KINDS = ("evaluation", "comparison", "robustness", "crossval", "calibration", "cost")
+KINDS = ("comparison", "robustness", "crossval", "calibration", "cost")
 """Results that commands leave as ``<kind>.json``; in a report they stand in this order."""
 
 

@@ -14,7 +14,10 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
+from herder.cli.benchmark import benchmark_command
+from herder.cli.calibrate import calibrate_command
 from herder.cli.compare import compare_command
+from herder.cli.crossval import crossval_command
 from herder.cli.data import data_app
 from herder.cli.demo import demo_command
 from herder.cli.detect import detect_command
@@ -43,7 +46,10 @@ app.command("evaluate")(evaluate_command)
 app.command("detect")(detect_command)
 app.command("export")(export_command)
 app.command("import")(import_command)
+app.command("benchmark")(benchmark_command)
+app.command("calibrate")(calibrate_command)
 app.command("compare")(compare_command)
+app.command("crossval")(crossval_command)
 app.command("robustness")(robustness_command)
 app.command("report")(report_command)
 app.command("learn")(learn_command)

@@ -36,8 +36,9 @@ def report_command(
     The page is one HTML file that needs no network; its content lies beside it as JSON. Of several runs each is
     compared with the first. Exit code 3 when photos or labels had to be set aside.
     """
-    from herder.api.lab_report import ReportSettings, make_report  # here, since they load the engines
+    from herder.api.lab_report import make_report  # here, since they load the engines
     from herder.api.lab_runs import find_run
+    from herder.api.lab_sections import ReportSettings
     from herder.data.formats import read_dataset
     from herder.evaluation.report import write_report
     from herder.evaluation.report_forms import write_markdown
