@@ -59,8 +59,9 @@ def test_what_the_page_says() -> None:
         "openvino is not installed",
     ):
         assert text in page
-    assert "Some &lt;CPU&gt;, 2 cores used" in page
+    assert "Some &lt;CPU&gt;, 2 cores" in page
     assert "openvino on cpu, 2 threads, batch 8, 320 px" in page
+    assert "A dash in the times: not computed: the 99th percentile needs 100 timings, 50 were taken." in page
     assert "busy" not in page
     assert "CUDA" not in page
     assert dict(cost_section(COST).numbers)["Photos/s, onnx"] == "90.0"

@@ -165,7 +165,7 @@ def _print(model: Path, cost: Cost, about: dict[str, Any], out: Path | None) -> 
     def say(text: str) -> None:
         console.print(text, markup=False)
 
-    say(f"{model.name} on {about['photos']} photos of {about['name']}; {machine.cpu}, {machine.cores} cores used")
+    say(f"{model.name} on {about['photos']} photos of {about['name']}; {machine.cpu}, {machine.cores} cores")
     for artifact in cost.artifacts:
         parameters = artifact.parameters
         count = str(parameters) if isinstance(parameters, NotComputed) else f"{parameters:,} parameters"
@@ -189,10 +189,9 @@ def _print(model: Path, cost: Cost, about: dict[str, Any], out: Path | None) -> 
 
 def _notes(cost: Cost) -> Sequence[str]:
     """What the table alone does not tell."""
-    from herder.evaluation.not_computed import NotComputed
+    from herder.evaluation.cost_sections import missing_times
 
-    few = [one.latency_ms.p99 for one in cost.measurements if isinstance(one.latency_ms.p99, NotComputed)]
-    notes = [str(few[0])] if few else []
+    notes = missing_times(cost)
     if cost.machine.busy:
         notes.append("the machine was busy with other programs: times may be too long, measure again when it is quiet")
     return notes + [f"left out: {one.configuration}: {one.reason}" for one in cost.left_out]

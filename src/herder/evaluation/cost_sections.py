@@ -51,6 +51,12 @@ def time_rows(cost: Cost) -> list[list[str | int]]:
     return rows
 
 
+def missing_times(cost: Cost) -> list[str]:
+    """Why percentiles are missing, each reason once."""
+    values = [value for one in cost.measurements for value in (one.latency_ms.p95, one.latency_ms.p99)]
+    return list(dict.fromkeys(str(value) for value in values if isinstance(value, NotComputed)))
+
+
 def cost_section(cost: Cost) -> Section:
     """Files, work, time and memory of every configuration, and what was left out."""
     fastest = max(cost.measurements, key=lambda one: one.frames_per_second, default=None)
@@ -63,6 +69,9 @@ def cost_section(cost: Cost) -> Section:
         "FLOPs are two for each multiply-accumulate of convolutions and matrix products, for one photo on a square "
         "canvas; norms, activations and the decoding of boxes are not counted."
     )
+    reasons = missing_times(cost)
+    if reasons:
+        text += f"\n\nA dash in the times: {'; '.join(reasons)}."
     if machine.busy:
         text += (
             f"\n\nThe machine was busy: just before the first measurement other programs took {machine.others:.1f} "
@@ -92,7 +101,7 @@ def cost_section(cost: Cost) -> Section:
         text,
         numbers=_headline(cost, fastest) if fastest else (),
         facts=[
-            ("Processor", f"{machine.cpu}, {machine.cores} {'core' if machine.cores == 1 else 'cores'} used"),
+            ("Processor", f"{machine.cpu}, {machine.cores} {'core' if machine.cores == 1 else 'cores'}"),
             *([("CUDA", ", ".join(machine.cuda))] if machine.cuda else []),
             ("System", f"{machine.system}, Python {machine.python}"),
             ("Packages", ", ".join(f"{name} {version}" for name, version in machine.packages)),
