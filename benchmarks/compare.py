@@ -1,11 +1,11 @@
-r"""Is the fine-tuned detector better than the one trained from scratch? Two seeds of each, on real photos.
+r"""Is the fine-tuned detector better than the one trained from scratch? Three seeds of each, on real photos.
 
-    python benchmarks/compare.py --scratch RUN-0,RUN-1 --finetuned RUN-0,RUN-1 --shared ../shared --work DIR
+    python benchmarks/compare.py --scratch RUN-0,RUN-1,RUN-2 --finetuned RUN-0,RUN-1,RUN-2 --shared ../shared --work DIR
 
 The runs are those of `python benchmarks/peer.py scratch` and `finetune`. Prints the tables and writes
 benchmarks/results/compare.json; the same numbers come from
 
-    herder compare RUN-0,RUN-1 RUN-0,RUN-1 --data ../shared/alpaca --gate better --out DIR
+    herder compare RUN-0,RUN-1,RUN-2 RUN-0,RUN-1,RUN-2 --data ../shared/alpaca --gate better --out DIR
 
 A second table asks the same of two seeds of one training, where there should be nothing to find.
 """

@@ -10,6 +10,7 @@ from typing import Any
 
 from report_course import foundations, generative
 from report_data import data_pipeline
+from report_evaluation import evaluation
 from report_tables import RESULTS, ROOT, load, table
 
 PEER = "python benchmarks/peer.py {} --shared ../shared --peer-python PEER/bin/python"
@@ -107,7 +108,8 @@ def main() -> None:
         "`python benchmarks/report.py` from `benchmarks/results/`. The photos are the alpaca set (300 train, 100 val); "
         "the peer is YOLOv8n of Ultralytics 8.4, run in an environment of its own.",
     ]
-    page += [part() for part in (scratch, finetune, latency, throughput, data_pipeline, foundations, generative)]
+    parts = (scratch, finetune, latency, throughput, data_pipeline, evaluation, foundations, generative)
+    page += [part() for part in parts]
     notes = RESULTS / "notes.md"
     if notes.exists():
         page.append(notes.read_text().strip() + "\n")
