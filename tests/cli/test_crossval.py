@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import typer
 from typer.testing import CliRunner, Result
 
+from herder.api.cross_validation import fold_config
 from herder.api.training_run import Photos
 from herder.cli.crossval import crossval_command
 from herder.data.folds import Strategy
@@ -20,7 +22,7 @@ from herder.evaluation.cross_validation import METRICS
 from herder.model.files import load_model, save_model
 from herder.model.network import Network
 from herder.spec import example_spec
-from herder.training.config import TrainConfig
+from herder.training.config import Schedule, TrainConfig
 from herder.training.interfaces import Ending, TrainResult
 
 LABELS = ["0 0.5 0.5 0.4 0.5\n", "0 0.3 0.4 0.5 0.5\n0 0.8 0.8 0.2 0.2\n", "0 0.6 0.5 0.7 0.6\n", "0 0.4 0.6 0.3 0.3\n"]
@@ -213,10 +215,17 @@ def test_a_broken_photo_is_set_aside(crossval: Callable[..., Result], photos: Pa
     assert "photo0" in (tmp_path / "out" / "crossval.html").read_text("utf-8")
 
 
-@pytest.mark.usefixtures("quick")
-def test_early_stopping_is_told(crossval: Callable[..., Result], photos: Path) -> None:
-    assert "last epoch is measured" in crossval(photos, "--folds", "2", "--out", "a").output
-    assert "early stopping" in crossval(photos, "--folds", "2", "--out", "b", "--set", "patience=3").output
+def test_nobody_chooses_the_epoch_unless_training_looks_at_the_photos() -> None:
+    base = TrainConfig(epochs=7)
+    config, sentence = fold_config(base, best_epoch=False)
+    assert (config.evaluate_every, sentence) == (7, "each fold's last epoch is measured")
+    for watching in (replace(base, patience=3), replace(base, schedule=Schedule.PLATEAU)):
+        config, sentence = fold_config(watching, best_epoch=False)
+        assert config == watching
+        assert "since early stopping and plateau look at these photos" in sentence
+    config, sentence = fold_config(base, best_epoch=True)
+    assert config == base
+    assert "a little too good" in sentence
 
 
 @pytest.mark.usefixtures("quick")

@@ -183,7 +183,8 @@ def _in_time(dataset: Dataset, groups: list[list[int]]) -> tuple[list[list[int]]
     taken = [read_capture(record.path).taken for record in dataset]
     known = [time for time in taken if time is not None]
     several = sum(len(group) > 1 for group in groups)
-    late = f"; each of {several} groups stands where its earliest photo does" if several else ""
+    late = "; 1 group of several photos stands where its earliest does" if several == 1 else ""
+    late = f"; {several:,} groups of several photos stand where their earliest do" if several > 1 else late
     if len(known) == len(taken) and len(set(known)) > 1:
         return _by_time(groups, taken), f"time: photos in the order of their EXIF times{late}"
     names = [_natural(record.path) for record in dataset]
