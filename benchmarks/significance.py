@@ -1,6 +1,7 @@
 """Whether the statistics keep their word: false positive rates and coverage, by simulation.
 
     python benchmarks/significance.py                  # all, as the results in docs were made: about 15 minutes
+    python benchmarks/significance.py seeds folds      # two of the parts; what the others gave stays in the file
     python benchmarks/significance.py --draws 200      # quicker and rougher
 
 seeds   two sets of seeds whose means are equal: how often a test finds a difference (wanted: 0.05 within 0.01), and how
@@ -83,6 +84,13 @@ SEEDS: dict[str, tuple[Sampler, Sampler, int, int, bool]] = {
 """By name: from what either side is drawn, how many of each, and whether they are pairs."""
 
 IOU = (0.5,)
+
+PARTS = ("seeds", "folds", "scales", "photos")
+
+PHOTOS = (50, 100)
+
+Job = tuple[str, Callable[[int], Found], int]
+"""Name, one experiment, and how many of them."""
 
 SEED_TIMES = 3
 """Experiments with seeds cost little: so many times as many, and less chance in the result."""
@@ -209,6 +217,21 @@ def scale_draw(photos: int, resamples: int, number: int) -> Found:
     return {"false positive": swapped_photos(a, b, resamples, number)}
 
 
+def jobs_of(parts: list[str], draws: int, resamples: int, truth_map: float) -> list[Job]:
+    """What to simulate, the quick first."""
+    many = SEED_TIMES * draws
+    jobs: dict[str, list[Job]] = {
+        "seeds": [(name, partial(seed_draw, name), many) for name in SEEDS],
+        "folds": [(f"5 folds of {n} samples, equal learners", partial(fold_draw, n), many) for n in (50, 100)],
+        "scales": [("50 photos, equal detectors, other scores", partial(scale_draw, 50, resamples), draws)],
+        "photos": [
+            (f"{photos} photos, equal detectors", partial(photo_draw, photos, resamples, truth_map), draws)
+            for photos in PHOTOS
+        ],
+    }
+    return [job for part in PARTS if part in parts for job in jobs[part]]
+
+
 def shares(draw: Callable[[int], Found], draws: int, workers: int) -> dict[str, float]:
     """How often each answer was yes."""
     with ProcessPoolExecutor(workers) as pool:
@@ -230,32 +253,27 @@ def judged(question: str, share: float) -> str:
 def main() -> None:
     """Simulate, print a table, keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="all if none is named")
     parser.add_argument("--draws", type=int, default=2000, help="experiments of each kind")
     parser.add_argument("--resamples", type=int, default=500, help="bootstrap draws, and swaps, in each experiment")
-    parser.add_argument("--photos", type=int, nargs="*", default=[50, 100])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path, default=RESULTS)
     args = parser.parse_args()
-    rows: list[dict[str, Any]] = []
     truth_map = true_map()
-    few, many = args.draws, SEED_TIMES * args.draws
-    jobs: list[tuple[str, Callable[[int], Found], int]] = [(name, partial(seed_draw, name), many) for name in SEEDS]
-    jobs += [(f"5 folds of {n} samples, equal learners", partial(fold_draw, n), many) for n in (50, 100)]
-    jobs.append(("50 photos, equal detectors, other scores", partial(scale_draw, 50, args.resamples), few))
-    jobs += [
-        (f"{photos} photos, equal detectors", partial(photo_draw, photos, args.resamples, truth_map), few)
-        for photos in args.photos
-    ]
+    known = json.loads(args.json.read_text("utf-8"))["rows"] if args.json.exists() else []
+    rows: dict[str, dict[str, Any]] = {row["what"]: row for row in known}
+    order = [name for name, _, _ in jobs_of(list(PARTS), args.draws, args.resamples, truth_map)]
     print("wanted: false positives 0.05 +- 0.01, coverage 0.95 +- 0.02")
-    for name, draw, draws in jobs:
+    for name, draw, draws in jobs_of(args.parts or list(PARTS), args.draws, args.resamples, truth_map):
         start = time.perf_counter()
         found = shares(draw, draws, args.workers)
         verdicts = {question: judged(question, share) for question, share in found.items()}
-        rows.append({"what": name, "draws": draws, **found, "verdicts": {q: v for q, v in verdicts.items() if v}})
+        rows[name] = {"what": name, "draws": draws, **found, "verdicts": {q: v for q, v in verdicts.items() if v}}
         print(f"{name} ({draws:,} draws, {time.perf_counter() - start:.0f} s)", flush=True)
         for question, share in found.items():
             print(f"    {share:.4f} {question}{f': {verdicts[question]}' if verdicts[question] else ''}", flush=True)
-    numbers = {"resamples": args.resamples, "true_mAP50": truth_map, "wanted": WANTED, "rows": rows}
+    kept = [rows[name] for name in order if name in rows]
+    numbers = {"resamples": args.resamples, "true_mAP50": truth_map, "wanted": WANTED, "rows": kept}
     write_atomic(args.json, f"{json.dumps(numbers, indent=1)}\n".encode())
 
 

@@ -115,6 +115,15 @@ def test_skewed_samples_are_compared_by_ranks() -> None:
     assert found.significant
 
 
+def test_two_tests_of_normality_share_their_level() -> None:
+    """Shapiro and Wilk's p of the one sample is 0.03: doubtful alone, and not where two samples are tested."""
+    one = np.array(SLEEP_2) - SLEEP_1
+    found = compare_samples(one, np.linspace(0, 1, 10))
+    assert not isinstance(found.normality[0], NotComputed)
+    assert 0.025 < found.normality[0].p_value < 0.05
+    assert found.test == "Welch's t"
+
+
 def test_few_seeds_are_said_to_be_few() -> None:
     assert "3 values say little" in compare_samples([0.1, 0.2, 0.15], [0.1, 0.25, 0.2]).why
     assert "assumed, not tested (2 values, wanted 3 or more)" in compare_samples([0.1, 0.2], [0.1, 0.25]).why
