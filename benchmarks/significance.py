@@ -253,12 +253,14 @@ def judged(question: str, share: float) -> str:
 def main() -> None:
     """Simulate, print a table, keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="all if none is named")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all without it")
     parser.add_argument("--draws", type=int, default=2000, help="experiments of each kind")
     parser.add_argument("--resamples", type=int, default=500, help="bootstrap draws, and swaps, in each experiment")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path, default=RESULTS)
     args = parser.parse_args()
+    if unknown := set(args.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
     truth_map = true_map()
     known = json.loads(args.json.read_text("utf-8"))["rows"] if args.json.exists() else []
     rows: dict[str, dict[str, Any]] = {row["what"]: row for row in known}
