@@ -167,7 +167,8 @@ def _print(run: CrossValidationRun, out: Path) -> None:
     from herder.evaluation.report import number_text
 
     result, console = run.result, Console(soft_wrap=True)
-    table = Table("fold")
+    table = Table()
+    table.add_column("fold", no_wrap=True)
     for heading in ("photos", "boxes", *(title(name) for name in METRICS)):
         table.add_column(heading, justify="right")
     for fold in result.folds:

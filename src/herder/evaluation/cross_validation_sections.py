@@ -69,10 +69,10 @@ def _pooled(result: CrossValidation) -> Section:
 
 
 def _folds(result: CrossValidation) -> Section:
-    columns = ("Fold", "Trained on", "Photos", "Boxes", *(title(name) for name in METRICS), "Epoch", "Minutes")
+    columns = ("Repeat-fold", "Trained on", "Photos", "Boxes", *(title(name) for name in METRICS), "Epoch", "Minutes")
     rows = [
         (
-            f"{fold.strategy} {fold.repeat}, fold {fold.fold}",
+            f"{fold.strategy} {fold.repeat}-{fold.fold}",
             fold.trained,
             fold.photos,
             fold.truths,
