@@ -149,8 +149,8 @@ def search_settings(
 def trial_config(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
     """``config`` with a trial's settings. Where only ``lr_head`` is tried, ``lr_backbone`` keeps its ratio to it.
 
-    >>> trial_config(TrainConfig(lr_backbone=1e-4, lr_head=2e-4), {"lr_head": 4e-4}).lr_backbone
-    0.0002
+    >>> trial_config(TrainConfig(lr_backbone=0.25, lr_head=0.5), {"lr_head": 0.125}).lr_backbone
+    0.0625
     """
     changed = change(config, values, source="search")
     if "lr_head" in values and "lr_backbone" not in values:
