@@ -28,6 +28,7 @@ from herder.cli.importing import import_command
 from herder.cli.learn import learn_command
 from herder.cli.report import report_command
 from herder.cli.robustness import robustness_command
+from herder.cli.search import search_command
 from herder.cli.train import train_command
 from herder.errors import HerderError
 
@@ -50,6 +51,7 @@ app.command("benchmark")(benchmark_command)
 app.command("calibrate")(calibrate_command)
 app.command("compare")(compare_command)
 app.command("crossval")(crossval_command)
+app.command("search")(search_command)
 app.command("robustness")(robustness_command)
 app.command("report")(report_command)
 app.command("learn")(learn_command)
