@@ -140,10 +140,7 @@ def calibration_error(
     >>> round(calibration_error(np.array([0.8, 0.8, 0.3, 0.3]), np.array([True, True, False, True])), 3)
     0.2
     """
-    columns = scores[:, None] if others is None else np.column_stack([scores, others])
-    cells, cell = np.unique(_bin(columns, bins), axis=0, return_inverse=True)
-    gaps = np.bincount(cell.reshape(-1), scores - hits, len(cells))
-    return float(np.abs(gaps).sum() / len(scores))
+    return _error(scores, hits, _cells(scores, others, bins))
 
 
 def reliability_bins(scores: DoubleArray, hits: NDArray[np.bool_], bins: int = BINS) -> tuple[Bin, ...]:
@@ -166,9 +163,8 @@ def reliability_bins(scores: DoubleArray, hits: NDArray[np.bool_], bins: int = B
 
 def error_by_chance(scores: DoubleArray, others: DoubleArray | None = None, bins: int = BINS, seed: int = 0) -> float:
     """The mean D-ECE of detections with these scores if each were right with just the probability of its score."""
-    rng = np.random.default_rng(seed)
-    draws = [calibration_error(scores, rng.random(len(scores)) < scores, others, bins) for _ in range(CHANCES)]
-    return float(np.mean(draws))
+    rng, cells = np.random.default_rng(seed), _cells(scores, others, bins)
+    return float(np.mean([_error(scores, rng.random(len(scores)) < scores, cells) for _ in range(CHANCES)]))
 
 
 def _reliability(
@@ -194,6 +190,17 @@ def _reliability(
         float(np.square(scores - hits).mean()),
         negative_log_likelihood(scores, hits),
     )
+
+
+def _cells(scores: DoubleArray, others: DoubleArray | None, bins: int) -> IntArray:
+    """The number of the bin, over all columns, of each detection: (N,)."""
+    columns = scores[:, None] if others is None else np.column_stack([scores, others])  # (N, 1 + F)
+    return np.asarray(_bin(columns, bins) @ bins ** np.arange(columns.shape[1]), np.int64)
+
+
+def _error(scores: DoubleArray, hits: NDArray[np.bool_], cells: IntArray) -> float:
+    """Each bin's gap between score and precision, weighed by its share of the detections."""
+    return float(np.abs(np.bincount(cells, scores - hits)).sum() / len(scores))
 
 
 def _bin(values: DoubleArray, bins: int) -> IntArray:
