@@ -73,7 +73,11 @@ def zoom_factors(severity: int) -> list[float]:
 
 
 def disk(radius: int, sigma: float) -> FloatArray:
-    """The kernel (K, K) of a lens out of focus: a disk of sum 1, its edge smoothed by a blur of ``sigma``."""
+    """The kernel (K, K) of a lens out of focus: a disk of sum 1, its edge smoothed by a blur of ``sigma``.
+
+    Where the disk fills the kernel (radius 8 and 10) the smoothing mirrors its edge, and the sum becomes 1.01, as in
+    the published code: such photos are 1 % brighter.
+    """
     reach = max(8, radius)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     sharp = np.asarray(x**2 + y**2 <= radius**2, np.float32)

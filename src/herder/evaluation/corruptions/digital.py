@@ -60,7 +60,8 @@ def pixelate(photo: Photo, severity: int, rng: np.random.Generator) -> Photo:
     share = PIXELATE[severity - 1]
     small = (max(1, int(width * share)), max(1, int(height * share)))
     image = Image.fromarray(photo).resize(small, Image.Resampling.BOX)
-    return np.asarray(image.resize((width, height), Image.Resampling.NEAREST), np.uint8)
+    # np.array and not asarray: what Pillow lends cannot be written to.
+    return np.array(image.resize((width, height), Image.Resampling.NEAREST), np.uint8)
 
 
 def jpeg_compression(photo: Photo, severity: int, rng: np.random.Generator) -> Photo:
@@ -68,4 +69,4 @@ def jpeg_compression(photo: Photo, severity: int, rng: np.random.Generator) -> P
     file = io.BytesIO()
     Image.fromarray(photo).save(file, "JPEG", quality=JPEG_QUALITY[severity - 1])
     with Image.open(file) as image:
-        return np.asarray(image, np.uint8)
+        return np.array(image, np.uint8)
