@@ -224,6 +224,15 @@ def test_fine_tuning_starts_from_the_model_s_own_size_and_weights(photos: Path, 
         build_network("herder-n", tiny, read_photos(photos).train, base_config(tiny))
 
 
+def test_a_start_from_calibrated_weights_forgets_their_temperature(tiny: Path, photos: Path) -> None:
+    model = load_model(tiny)
+    calibrated = tiny.with_name("calibrated.safetensors")
+    save_model(model.state_dict(), model.spec.tempered(2.0), calibrated)
+    built = build_network(None, calibrated, read_photos(photos).train, base_config(calibrated))
+    assert built.network.spec.temperature == 1.0
+    assert built.network.spec.score_threshold == pytest.approx(model.spec.score_threshold)
+
+
 def test_python_s_door(photos: Path, tiny: Path, tmp_path: Path) -> None:
     config = TrainConfig(epochs=1, image_size=64, batch_size=4, device="cpu", balanced=True)
     result = run_training(photos, None, tiny, config, tmp_path / "run", trackers=[])

@@ -11,7 +11,7 @@ from PIL import Image
 from herder.data.records import Dataset, ImageRecord, Problem
 from herder.errors import ConfigError, DataError
 from herder.evaluation import evaluate_detector
-from herder.evaluation.detector import class_mapping
+from herder.evaluation.detector import class_mapping, score_floor
 from herder.inference import Detector
 from herder.spec import ModelSpec, example_spec
 
@@ -136,3 +136,21 @@ def test_other_classes_can_be_counted_as_one(dataset: Dataset) -> None:
 def test_size_must_fit_the_stride(dataset: Dataset) -> None:
     with pytest.raises(ConfigError, match="multiple of 32"):
         evaluate_detector(Detector(BrightSpots()), dataset, size=50)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 0.9, 3.0])
+def test_calibration_changes_no_detection_that_counts(dataset: Dataset, temperature: float) -> None:
+    """Scores close to the floor stay in: mAP is that of the scores before calibration."""
+
+    class Unsure(BrightSpots):
+        def predict(self, canvases: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            boxes, scores = super().predict(canvases)
+            return boxes, scores / 75  # 0.012
+
+    before, after = Unsure(), Unsure()
+    after.spec = before.spec.tempered(temperature)
+    plain, found = evaluate_detector(Detector(before), dataset)
+    calibrated, same = evaluate_detector(Detector(after), dataset)
+    assert calibrated.map50_95 == plain.map50_95 == pytest.approx(1)
+    assert [len(each) for each in found] == [len(each) for each in same] == [1, 0, 1]
+    assert score_floor(before.spec) == pytest.approx(0.01)

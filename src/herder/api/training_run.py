@@ -150,7 +150,8 @@ def build_network(model: str | None, init: Path | None, photos: Dataset, config:
     source = load_model(init) if init.suffix == ".safetensors" else import_weights(init, model=model)
     old = source.spec
     if model is None or model == old.name:
-        spec = old.replace(class_names=photos.class_names, metrics={}, **facts)
+        # A temperature was fitted to the old weights.
+        spec = old.tempered(1.0).replace(class_names=photos.class_names, metrics={}, **facts)
     else:
         spec = make_spec(model, photos.class_names).replace(**facts)
     network = Network(spec.replace(origin=old.origin or f"{old.name} ({init.name})"))

@@ -181,10 +181,14 @@ def _model_sections(
     problems: list[Problem],
     facts: list[tuple[str, str]],
 ) -> list[Section]:
+    from herder.evaluation.error_breakdown import break_down
+    from herder.evaluation.error_sections import breakdown_section
     from herder.evaluation.sections import model_section, problem_section, worst_section
 
+    truth, found, threshold = truth_table(dataset.records), detection_table(detections), measured.metrics.threshold
     return [
-        worst_section(dataset, detections, measured.metrics.threshold),
+        breakdown_section(break_down(truth, found, len(dataset), dataset.class_names, threshold), dataset),
+        worst_section(dataset, detections, threshold),
         model_section(spec, facts),
         *([problem_section(problems)] if problems else []),
     ]

@@ -160,7 +160,9 @@ def metadata(spec: ModelSpec, facts: ExportFacts) -> dict[str, str]:
         "pad_value": str(PAD_VALUE),
         "input_size": str(facts.fixed_size or spec.input_size),
         "stride": str(STRIDE),
-        "score_threshold": str(spec.score_threshold),
+        # For readers without herder: scores as the graph gives them, and the temperature that calibrates them.
+        "score_threshold": str(spec.tempered(1.0).score_threshold),
+        "temperature": str(spec.temperature),
         "nms_iou": str(spec.nms_iou),
         "outputs": "detections: photo, x1, y1, x2, y2, score, class"
         if facts.nms

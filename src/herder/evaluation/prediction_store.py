@@ -24,7 +24,7 @@ from herder.data.records import Dataset, Problem
 from herder.detections import Detections
 from herder.errors import ConfigError, ModelFileError
 from herder.evaluation.average_precision import evaluate_detections
-from herder.evaluation.detector import DETECTIONS_A_PHOTO, SCORE_FLOOR, UNREADABLE, evaluate_detector, log_problem
+from herder.evaluation.detector import DETECTIONS_A_PHOTO, UNREADABLE, evaluate_detector, log_problem, score_floor
 from herder.evaluation.metrics import Metrics
 from herder.files import write_atomic
 from herder.inference import Detector
@@ -153,7 +153,7 @@ def prediction_key(detector: Detector, dataset: Dataset, model_sha256: str, size
         model_sha256,
         photos_sha256(dataset),
         size or detector.engine.fixed_size or detector.spec.input_size,
-        SCORE_FLOOR,
+        score_floor(detector.spec),
         detector.spec.nms_iou,
         DETECTIONS_A_PHOTO,
         type(detector.engine).__name__,

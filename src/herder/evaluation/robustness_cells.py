@@ -21,7 +21,7 @@ from herder.detections import Detections
 from herder.errors import ConfigError, DataError
 from herder.evaluation.average_precision import evaluate_detections
 from herder.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from herder.evaluation.detector import DETECTIONS_A_PHOTO, SCORE_FLOOR, class_mapping, to_data_classes
+from herder.evaluation.detector import DETECTIONS_A_PHOTO, class_mapping, score_floor, to_data_classes
 from herder.evaluation.error_analysis import photo_errors
 from herder.evaluation.metrics import Metrics
 from herder.evaluation.robustness import CLEAN, Cell, CellResult
@@ -99,7 +99,9 @@ def run_cell(
             records.append(changed)
             yield photo
 
-    stream = detector.stream(photos(), score=SCORE_FLOOR, size=size, limit=DETECTIONS_A_PHOTO, batch=batch)
+    stream = detector.stream(
+        photos(), score=score_floor(detector.spec), size=size, limit=DETECTIONS_A_PHOTO, batch=batch
+    )
     found = [to_data_classes(detections, mapping, dataset.class_names) for detections in stream]
     metrics = evaluate_detections(found, records, dataset.class_names)
     return cell_result(cell, metrics, records, found, threshold)

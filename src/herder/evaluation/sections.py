@@ -151,6 +151,7 @@ def model_section(spec: ModelSpec, facts: Sequence[tuple[str, str]] = ()) -> Sec
         ("Input size", f"{spec.input_size} pixels"),
         ("Score threshold", f"{spec.score_threshold:.2f}"),
         ("Overlap for suppression", f"IoU {spec.nms_iou:.2f}"),
+        ("Temperature of the scores", f"{spec.temperature:.3f}" if spec.temperature != 1 else ""),
         ("Starting weights", spec.origin),
         ("Trained on", f"dataset {spec.dataset_fingerprint[:12]}" if spec.dataset_fingerprint else ""),
         ("Written by", f"herder {spec.herder_version}" if spec.herder_version else ""),
