@@ -35,7 +35,7 @@ def evaluate_detections(
     >>> from pathlib import Path
     >>> photo = ImageRecord(Path("a.jpg"), 100, 80, [[10, 10, 50, 60]], [0])
     >>> metrics = evaluate_detections([Detections([[10, 10, 50, 50]], [0.9], [0])], [photo], ["alpaca"])
-    >>> metrics.map50, round(metrics.map50_95, 3), metrics.f1, round(metrics.threshold, 2)
+    >>> round(metrics.map50, 3), round(metrics.map50_95, 3), metrics.f1, round(metrics.threshold, 2)
     (1.0, 0.7, 1.0, 0.9)
     """
     if len(detections) != len(records):
