@@ -31,14 +31,28 @@ def _speed() -> str:
 
 def _significance() -> str:
     n = load("significance")
-    names = list(dict.fromkeys(name for row in n["rows"] for name in row if name != "what"))
-    rows = [[row["what"], *(f"{row[name]:.3f}" if name in row else "" for name in names)] for row in n["rows"]]
+    names = ("false positive", "difference covered", "mAP covered")
+    rows = [[row["what"], f"{row['draws']:,}", *(_rate(row, name) for name in names)] for row in n["rows"]]
+    others = [
+        f"{row['what']}: {name} {row[name]:.3f}"
+        for row in n["rows"]
+        for name in row
+        if name not in (*names, "what", "draws", "verdicts")
+    ]
     return (
-        f"## Statistics under no difference: {n['draws']:,} simulated experiments each\n\n"
-        + table(["", *names], rows)
-        + "\nWanted: false positives 0.05 within 0.01, coverage 0.95 within 0.02.\n\n"
+        "## Statistics under no difference, simulated\n\n"
+        + table(["", "experiments", *names], rows)
+        + "\nWanted: false positives 0.05 within 0.01, coverage 0.95 within 0.02. Cautious means fewer false positives or "
+        f"more coverage than that: it claims nothing that is not so. {'; '.join(others)}.\n\n"
         "    python benchmarks/significance.py\n"
     )
+
+
+def _rate(row: dict[str, Any], name: str) -> str:
+    if name not in row:
+        return ""
+    verdict = row["verdicts"][name]
+    return f"{row[name]:.3f}" + ("" if verdict == "as wanted" else f" ({verdict})")
 
 
 def _compare() -> str:
