@@ -42,8 +42,8 @@ def _significance() -> str:
     return (
         "## Statistics under no difference, simulated\n\n"
         + table(["", "experiments", *names], rows)
-        + "\nWanted: false positives 0.05 within 0.01, coverage 0.95 within 0.02. Cautious means fewer false positives or "
-        f"more coverage than that: it claims nothing that is not so. {'; '.join(others)}.\n\n"
+        + "\nWanted: false positives 0.05 within 0.01, coverage 0.95 within 0.02. Cautious means fewer false positives "
+        f"or more coverage than that: it claims nothing that is not so. {'; '.join(others)}.\n\n"
         "    python benchmarks/significance.py\n"
     )
 
