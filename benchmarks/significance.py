@@ -262,31 +262,20 @@ def main() -> None:
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     truth_map = true_map()
-    known = json.loads(args.json.read_text("utf-8")) if args.json.exists() else {}
-    rows: dict[str, dict[str, Any]] = {row["what"]: row for row in known.get("rows", [])}
-    experiments: dict[str, int] = known.get("experiments", {})
+    known = json.loads(args.json.read_text("utf-8"))["rows"] if args.json.exists() else []
+    rows: dict[str, dict[str, Any]] = {row["what"]: row for row in known}
     order = [name for name, _, _ in jobs_of(list(PARTS), args.draws, args.resamples, truth_map)]
     print("wanted: false positives 0.05 +- 0.01, coverage 0.95 +- 0.02")
     for name, draw, draws in jobs_of(args.parts or list(PARTS), args.draws, args.resamples, truth_map):
         start = time.perf_counter()
         found = shares(draw, draws, args.workers)
-        rows[name], experiments[name] = {"what": name, **found}, draws
+        verdicts = {question: judged(question, share) for question, share in found.items()}
+        rows[name] = {"what": name, "draws": draws, **found, "verdicts": {q: v for q, v in verdicts.items() if v}}
         print(f"{name} ({draws:,} draws, {time.perf_counter() - start:.0f} s)", flush=True)
         for question, share in found.items():
-            verdict = judged(question, share)
-            print(f"    {share:.4f} {question}{f': {verdict}' if verdict else ''}", flush=True)
+            print(f"    {share:.4f} {question}{f': {verdicts[question]}' if verdicts[question] else ''}", flush=True)
     kept = [rows[name] for name in order if name in rows]
-    numbers = {
-        "draws": args.draws,
-        "experiments": {name: experiments[name] for name in order if name in experiments},
-        "resamples": args.resamples,
-        "true_mAP50": truth_map,
-        "wanted": WANTED,
-        "verdicts": {
-            row["what"]: {name: judged(name, share) for name, share in row.items() if name != "what"} for row in kept
-        },
-        "rows": kept,
-    }
+    numbers = {"resamples": args.resamples, "true_mAP50": truth_map, "wanted": WANTED, "rows": kept}
     write_atomic(args.json, f"{json.dumps(numbers, indent=1)}\n".encode())
 
 
