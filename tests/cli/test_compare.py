@@ -227,8 +227,8 @@ def test_files_of_predictions(files: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"score": 1.5}, r"1 scores are not from 0 to 1, such as 1.5 in photo 0.jpg"),
-        ({"score": -0.1}, "not from 0 to 1"),
+        ({"score": 1.5}, r"\.score: found 1.5, wanted 0 to 1"),
+        ({"score": -0.1}, "found -0.1, wanted 0 to 1"),
         ({"score": float("nan")}, "wanted a finite number"),
         ({"image_id": 99}, "99 is not in"),
         ({"category_id": 7}, "7 is not in"),

@@ -124,6 +124,8 @@ BAD_PREDICTIONS: dict[str, tuple[Any, str]] = {
     "no score": ([{k: v for k, v in GOOD.items() if k != "score"}], r"\[0\]: score is missing"),
     "neither form": ([{"bbox": [0, 0, 1, 1], "score": 1}], r"\[0\]: file_name is missing"),
     "NaN score": (row(score=math.nan), r"\[1\]\.score: found NaN, wanted a finite number"),
+    "score above 1": (row(score=1.5), r"\[1\]\.score: found 1.5, wanted 0 to 1"),
+    "score below 0": (row(score=-0.1), r"\[1\]\.score: found -0.1"),
     "infinite score": (row(score=math.inf), r"\[1\]\.score: found Infinity"),
     "huge score": (row(score=10**400), r"\[1\]\.score: .* wanted a finite number"),
     "text score": (row(score="0.9"), r"\[1\]\.score: found \"0.9\", wanted a number"),

@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from herder.api.comparison_sides import Member, Side
 from herder.data.records import Dataset, Problem
 from herder.errors import ConfigError, DataError
@@ -130,7 +128,7 @@ def read_sides(a: Side, b: Side, truth: Path) -> Found:
         raise DataError(f"{truth}: images: empty", hint="give the annotation file that the predictions were made for")
     names = _names(labels)
     paths = [member.path for member in (*a.members, *b.members)]
-    tables = [_checked(path, read_predictions(path, labels), names) for path in paths]
+    tables = [read_predictions(path, labels) for path in paths]
     digests = [file_sha256(path) for path in paths]
     cut = len(a.members)
     about = {"name": truth.name, "split": "", "fingerprint": file_sha256(truth), "photos": labels.photos}
@@ -169,18 +167,6 @@ def _check_classes(members: Sequence[Member], detectors: Sequence[Detector], dat
                 f"only one of them knows {', '.join(odd[:5])}",
                 hint="compare them on a dataset whose classes both know",
             )
-
-
-def _checked(path: Path, table: DetectionTable, names: Sequence[str]) -> DetectionTable:
-    wrong = np.flatnonzero((table.scores < 0) | (table.scores > 1))
-    if len(wrong):
-        first = int(wrong[0])
-        raise DataError(
-            f"{path}: {len(wrong):,} scores are not from 0 to 1, such as {table.scores[first]:g} in photo "
-            f"{names[table.photos[first]]}",
-            hint="write probabilities, not logits or per cent",
-        )
-    return table
 
 
 def _names(labels: CocoTruth) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ def read_predictions(path: Path, truth: CocoTruth) -> DetectionTable:
             photos.append(entry.known("file_name", key, truth.photo_names, truth.path, name))
             classes.append(entry.known("category", entry.text("category"), classes_by_name, truth.path))
         boxes.append(entry.box())
-        scores.append(entry.number("score"))
+        scores.append(entry.share("score"))
     order = np.argsort(np.array(photos, np.int64), kind="stable")
     table = DetectionTable(
         np.array(photos, np.int64), np.array(classes, np.int64), _box_array(boxes), np.array(scores, np.float64)

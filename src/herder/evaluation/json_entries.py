@@ -61,6 +61,15 @@ class Entry:
         """A finite number."""
         return self._finite(f".{key}", self.field(key))
 
+    def share(self, key: str) -> float:
+        """A number from 0 to 1."""
+        value = self.number(key)
+        if not 0 <= value <= 1:
+            raise self.error(
+                f".{key}: found {value:g}, wanted 0 to 1", hint="write probabilities, not logits or per cent"
+            )
+        return value
+
     def box(self) -> list[float]:
         """``bbox`` as [x, y, width, height]: finite, sides not negative."""
         value = self.field("bbox")
