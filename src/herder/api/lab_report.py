@@ -23,7 +23,7 @@ from herder.api.lab_sections import (
     training_section,
 )
 from herder.data.records import Dataset, Problem
-from herder.evaluation.detector import UNREADABLE, log_problem
+from herder.evaluation.detector import log_problem, photos_read
 from herder.evaluation.headline import LEVEL, headline, headline_section, sample_measures
 from herder.evaluation.prediction_store import PredictionStore, file_sha256, predictions_of
 from herder.evaluation.report import Section
@@ -116,8 +116,7 @@ def _measure(
     )
     for problem in problems:
         on_problem(problem)
-    unread = {problem.path for problem in problems if problem.reason == UNREADABLE}
-    read = [i for i, record in enumerate(dataset) if record.path not in unread]
+    read = photos_read(dataset, problems)
     photos, detections = dataset.select(read), [found[i] for i in read]
     truth, table = truth_table(photos.records), detection_table(detections)
     if progress:

@@ -17,7 +17,7 @@ from herder.data.records import Dataset, Problem
 from herder.detections import Detections
 from herder.edge.threads import physical_cores
 from herder.errors import ConfigError
-from herder.evaluation.detector import log_problem
+from herder.evaluation.detector import log_problem, photos_read
 from herder.evaluation.prediction_store import PredictionStore, file_sha256, prediction_key, predictions_of
 from herder.evaluation.robustness import Robustness
 from herder.evaluation.robustness_cells import cells_digest, chosen_cells, clean_result, read_cell
@@ -128,8 +128,7 @@ def measure_robustness(
         progress=_named(progress, "clean photos"),
         on_problem=note,
     )
-    unread = {problem.path for problem in problems}
-    read = [i for i, record in enumerate(dataset) if record.path not in unread]
+    read = photos_read(dataset, problems)
     dataset, found = dataset.select(read), [found[i] for i in read]
     key = prediction_key(detector, dataset, digest, settings.size).digest()
     folder = out / CELLS / cells_digest(key, dataset, metrics.threshold, settings.seed)

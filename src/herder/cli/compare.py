@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -14,10 +12,9 @@ import typer
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from herder.cli.evaluation_output import SET_ASIDE, chosen_split, tell_problems
+from herder.cli.evaluation_output import SET_ASIDE, chosen_split, progress_bars, tell_problems
 from herder.data.records import Problem, Severity
 from herder.errors import ConfigError
 from herder.evaluation.not_computed import NotComputed
@@ -79,7 +76,7 @@ def compare_command(
     dataset = read_dataset(data, split=chosen_split(data, split)) if data else None
     problems = list(dataset.problems) if dataset else []
     out = out or Path("runs", f"compare-{_short(a)}-{_short(b)}")
-    with _progress(quiet=as_json) as progress:
+    with progress_bars(quiet=as_json) as progress:
         run = compare_sides(
             a, b, settings, out, dataset=dataset, truth=truth, progress=progress, on_problem=problems.append
         )
@@ -164,22 +161,3 @@ def _print(result: Comparison, out: Path) -> None:
     if result.verdict:
         say(f"gate {'passed' if result.verdict.passed else 'not passed'}: {result.verdict.words}")
     say(f"report: {out / HTML}, {JSON} beside it")
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar on the terminal for each part of the work, which leaves nothing behind; none where nobody watches."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield None
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        tasks = {}
-
-        def advance(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(escape(what), total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
-        yield advance

@@ -23,7 +23,7 @@ from herder.detections import Detections
 from herder.errors import ConfigError
 from herder.evaluation import evaluate_detector, evaluate_files
 from herder.evaluation.coco_files import write_predictions
-from herder.evaluation.detector import UNREADABLE
+from herder.evaluation.detector import photos_read
 from herder.evaluation.flag_slices import FlagSlice, flag_slices
 from herder.evaluation.open_images_precision import NOT_DEFINED, WHY_NOT
 from herder.evaluation.report import Section, number_text, write_report
@@ -153,8 +153,7 @@ def _evaluate_model(
     if save_coco:
         write_predictions(save_coco, detections, dataset)
     per_photo = 1000 * seconds / max(metrics.photos, 1)
-    unread = {problem.path for problem in problems if problem.reason == UNREADABLE}
-    read = [i for i, record in enumerate(dataset) if record.path not in unread]
+    read = photos_read(dataset, problems)
     seen, detections = dataset.select(read), [detections[i] for i in read]
     truth, found = truth_table(seen.records), detection_table(detections)
     measured = measure(metrics, truth, found, [record.path.name for record in seen], seen.class_names, wanted)

@@ -87,6 +87,12 @@ def score_floor(spec: ModelSpec) -> float:
     return float(tempered(SCORE_FLOOR, spec.temperature))
 
 
+def photos_read(dataset: Dataset, problems: Sequence[Problem]) -> list[int]:
+    """Indices of the photos that are in the numbers: all but those that ``evaluate_detector`` could not read."""
+    unread = {problem.path for problem in problems if problem.reason == UNREADABLE}
+    return [i for i, record in enumerate(dataset) if record.path not in unread]
+
+
 def class_mapping(model: Sequence[str], data: Sequence[str], count_as: Mapping[str, str]) -> NDArray[np.int64]:
     """For each class of the model its id in the data (K,), by name; -1 where the data do not have it.
 
