@@ -105,7 +105,8 @@ def detail_sections(m: MeasuredRun, settings: ReportSettings) -> list[Section]:
         operating_section(wanted_points(whole, per_class, names)),
         counting_section(count_animals(truth, found, len(m.dataset), names, threshold)),
         breakdown_section(break_down(truth, found, len(m.dataset), names, threshold), m.dataset),
-        _reliability(truth, found, m.dataset),
+        # What `herder calibrate` left says the same and more.
+        *([] if "calibration" in {r.kind for r in m.run.results} else [_reliability(truth, found, m.dataset)]),
         worst_section(m.dataset, m.detections, threshold, settings.photos),
         best_section(m.dataset, m.detections, threshold),
         model_section(m.detector.spec, facts),
