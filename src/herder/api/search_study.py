@@ -8,7 +8,9 @@ where it was, and several processes or machines share one by its URL. Settings a
 from __future__ import annotations
 
 import json
+import random
 import re
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +36,10 @@ HEARTBEAT = 60
 """Seconds between a trial's signs of life; one without any for twice as long was killed and is begun again."""
 
 
+ATTEMPTS = 4
+"""So often a database that others use, too, is opened before it counts as broken."""
+
+
 def open_study(
     storage: str,
     name: str,
@@ -48,28 +54,24 @@ def open_study(
     the database cannot be used.
     """
     lab = import_optuna()
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
     lab.logging.set_verbosity(lab.logging.WARNING)  # herder has its own words for what happens
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     url = storage or f"sqlite:///{(out / STORE).resolve()}"
     shown = re.sub(r"//[^/@]*@", "//...@", url)  # a password is nobody's business
-    try:
-        with warnings.catch_warnings():
-            # The heartbeat is marked as new; it only decides how soon a killed trial is seen.
-            warnings.simplefilter("ignore", lab.exceptions.ExperimentalWarning)
-            store = lab.storages.RDBStorage(
-                url, heartbeat_interval=HEARTBEAT, heartbeat_stale_trial_callback=begin_again
-            )
-        study: optuna.Study = lab.create_study(
-            storage=store, study_name=name, direction="maximize", load_if_exists=True, pruner=_pruner(pruner, epochs)
-        )
-    except (SQLAlchemyError, ImportError, lab.exceptions.StorageInternalError) as error:
-        said = str(error).splitlines()[0]
-        raise ResourceError(
-            f"{shown}: cannot be used ({said})", hint="check the URL; sqlite:///FILE is a file"
-        ) from None
+    for attempt in range(ATTEMPTS):
+        try:
+            study = _create(lab, url, name, _pruner(pruner, epochs))
+            break
+        except (IntegrityError, OperationalError) as error:
+            # Two processes that begin a database at the same moment trip over each other's tables.
+            if attempt == ATTEMPTS - 1:
+                raise _unusable(shown, error) from None
+            time.sleep(random.uniform(0.1, 1) * (attempt + 1))
+        except (SQLAlchemyError, ImportError, lab.exceptions.StorageInternalError) as error:
+            raise _unusable(shown, error) from None
     text = json.dumps(facts, sort_keys=True)
     before = study.user_attrs.get(FACTS)
     if before is None:
@@ -82,6 +84,22 @@ def open_study(
             hint="give what it was begun with, or another --study",
         )
     return study
+
+
+def _create(lab: Any, url: str, name: str, pruner: Any) -> optuna.Study:
+    with warnings.catch_warnings():
+        # The heartbeat is marked as new; it only decides how soon a killed trial is seen.
+        warnings.simplefilter("ignore", lab.exceptions.ExperimentalWarning)
+        store = lab.storages.RDBStorage(url, heartbeat_interval=HEARTBEAT, heartbeat_stale_trial_callback=begin_again)
+    study: optuna.Study = lab.create_study(
+        storage=store, study_name=name, direction="maximize", load_if_exists=True, pruner=pruner
+    )
+    return study
+
+
+def _unusable(shown: str, error: Exception) -> ResourceError:
+    said = str(error).splitlines()[0]
+    return ResourceError(f"{shown}: cannot be used ({said})", hint="check the URL; sqlite:///FILE is a file")
 
 
 def reseed(trial: optuna.Trial, seed: int) -> None:
