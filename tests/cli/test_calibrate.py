@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from herder.api.calibration import photo_groups
 from herder.cli.calibrate import calibrate_command
 from herder.data.formats import read_dataset
 from herder.errors import ConfigError, DataError, ModelFileError
@@ -146,11 +145,6 @@ def test_unusable_input(model: Path, photos: Path, tmp_path: Path) -> None:
     assert isinstance(result.exception, DataError)
     assert "0 hits among" in str(result.exception)
     assert not (tmp_path / "model-calibrated.safetensors").exists()
-
-
-def test_photos_of_one_group(photos: Path) -> None:
-    dataset = read_dataset(photos, split="val").select([0, 1, 2])
-    assert photo_groups(dataset).tolist() == [0, 1, 2]
 
 
 @pytest.mark.shared

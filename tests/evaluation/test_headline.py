@@ -69,3 +69,24 @@ def test_nothing_labelled() -> None:
         assert measures[0].as_dict()["value"] is None
         section = headline_section([("a", 0.5, measures), ("b", 0.5, measures)], photos, 0)
         assert "not computed: " in str(section.tables[0].rows[0][2])
+
+
+def test_photos_of_one_group_are_drawn_together() -> None:
+    """Every photo four times over, as four groups of copies: no more is known than from the photos once."""
+    truth, found = tables()
+    times = 4
+    copies = TruthTable(
+        np.concatenate([truth.photos + i * PHOTOS for i in range(times)]),
+        *(np.concatenate([getattr(truth, name)] * times) for name in ("classes", "boxes", "ignore", "areas")),
+    )
+    again = DetectionTable(
+        np.concatenate([found.photos + i * PHOTOS for i in range(times)]),
+        *(np.concatenate([getattr(found, name)] * times) for name in ("classes", "boxes", "scores")),
+    )
+    groups = np.tile(np.arange(PHOTOS), times)
+    once = sample_measures(truth, found, PHOTOS, 1, 0.3, draws=100, seed=2)
+    grouped = sample_measures(copies, again, times * PHOTOS, 1, 0.3, draws=100, seed=2, groups=groups)
+    assert grouped.draws[:, 2:] == pytest.approx(once.draws[:, 2:])
+    assert grouped.left_out == pytest.approx(once.left_out)
+    alone = sample_measures(copies, again, times * PHOTOS, 1, 0.3, draws=100, seed=2)
+    assert alone.draws[:, 3].std() < 0.7 * grouped.draws[:, 3].std()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from herder.data.records import Dataset, Problem
 from herder.errors import ConfigError, DataError, MissingExtraError, ModelFileError
@@ -21,6 +20,7 @@ from herder.evaluation.detector import SCORE_FLOOR, UNREADABLE, evaluate_detecto
 from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.plain_values import to_plain
 from herder.evaluation.prediction_store import file_sha256
+from herder.evaluation.resampled_precision import group_numbers
 from herder.evaluation.tables import detection_table, truth_table
 from herder.files import write_atomic
 from herder.spec import METADATA_KEY, TEMPERATURES, ModelSpec
@@ -138,7 +138,7 @@ def calibrate_model(
         truth_table(dataset.records),
         detection_table(detections),
         np.array([(record.width, record.height) for record in dataset], np.int64).reshape(-1, 2),
-        photo_groups(dataset),
+        group_numbers([record.group for record in dataset]),
         iou=settings.iou,
         floor=settings.floor,
         seed=settings.seed,
@@ -152,12 +152,6 @@ def calibrate_model(
     after = before.tempered(temperature).replace(herder_version=version("herder"))
     write_with_spec(model, out, after)
     return CalibrationRun(model, digest, out, file_sha256(out), before, after, calibration, dataset, settings)
-
-
-def photo_groups(dataset: Dataset) -> NDArray[np.int64]:
-    """The group of each photo (P,): photos of one camera or burst share one, others stand alone."""
-    names = {name: i for i, name in enumerate(dict.fromkeys(record.group for record in dataset if record.group))}
-    return np.array([names.get(record.group, len(names) + i) for i, record in enumerate(dataset)], np.int64)
 
 
 def write_with_spec(model: Path, out: Path, spec: ModelSpec) -> None:

@@ -26,7 +26,8 @@ from herder.evaluation.comparison_seed_table import seed_table
 from herder.evaluation.comparison_verdict import conclude
 from herder.evaluation.detector import log_problem
 from herder.evaluation.not_computed import NotComputed
-from herder.evaluation.photo_comparison import MeasuredModel, MeasuredSides, group_numbers, photo_gains
+from herder.evaluation.photo_comparison import MeasuredModel, MeasuredSides, photo_gains
+from herder.evaluation.resampled_precision import group_numbers
 from herder.evaluation.significance import Gate
 from herder.evaluation.tables import DoubleArray
 

@@ -28,6 +28,7 @@ from herder.evaluation.headline import LEVEL, headline, headline_section, sample
 from herder.evaluation.prediction_store import PredictionStore, file_sha256, predictions_of
 from herder.evaluation.report import Section
 from herder.evaluation.report_forms import section_as_dict
+from herder.evaluation.resampled_precision import group_numbers
 from herder.evaluation.tables import detection_table, truth_table
 
 PREDICTIONS = "predictions"
@@ -122,7 +123,14 @@ def _measure(
     if progress:
         progress(f"intervals of {run.name}", 0, 1)
     sampled = sample_measures(
-        truth, table, len(photos), len(dataset.class_names), metrics.threshold, settings.draws, settings.seed
+        truth,
+        table,
+        len(photos),
+        len(dataset.class_names),
+        metrics.threshold,
+        settings.draws,
+        settings.seed,
+        groups=group_numbers([record.group for record in photos]),
     )
     return MeasuredRun(run, detector, digest, photos, detections, metrics, headline(sampled))
 

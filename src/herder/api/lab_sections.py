@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from herder.api.calibration import photo_groups
 from herder.api.lab_runs import METRICS, LabRun, SavedResult
 from herder.api.training_plots import training_plot
 from herder.data.records import Dataset
@@ -32,6 +31,7 @@ from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.operating_sections import counting_section, operating_section
 from herder.evaluation.plots import PictureFormat
 from herder.evaluation.report import Picture, Section, Width
+from herder.evaluation.resampled_precision import group_numbers
 from herder.evaluation.sections import best_section, metric_sections, model_section, worst_section
 from herder.evaluation.tables import DetectionTable, TruthTable, detection_table, truth_table
 from herder.evaluation.wanted_points import wanted_points
@@ -115,7 +115,7 @@ def detail_sections(m: MeasuredRun, settings: ReportSettings) -> list[Section]:
 
 def _reliability(truth: TruthTable, found: DetectionTable, dataset: Dataset) -> Section:
     sizes = np.array([(record.width, record.height) for record in dataset], np.int64).reshape(-1, 2)
-    calibration = measure_calibration(truth, found, sizes, photo_groups(dataset))
+    calibration = measure_calibration(truth, found, sizes, group_numbers([record.group for record in dataset]))
     if isinstance(calibration, NotComputed):
         return Section("Calibration", f"{str(calibration).capitalize()}.")
     return calibration_sections.calibration_section(calibration)

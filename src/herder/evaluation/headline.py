@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from herder.boxes import IntArray
 from herder.evaluation.error_analysis import photo_errors
 from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.photo_matches import PhotoMatches
@@ -39,11 +40,19 @@ class Sampled:
 
 
 def sample_measures(
-    truth: TruthTable, found: DetectionTable, photos: int, classes: int, threshold: float, draws: int, seed: int
+    truth: TruthTable,
+    found: DetectionTable,
+    photos: int,
+    classes: int,
+    threshold: float,
+    draws: int,
+    seed: int,
+    groups: IntArray | None = None,
 ) -> Sampled:
     """Measure on all photos, on ``draws`` samples of them, and with each photo (or 500 groups of photos) left out.
 
-    Precision, recall and F1 are at ``threshold`` and IoU 0.5, which is not chosen anew in each draw.
+    Precision, recall and F1 are at ``threshold`` and IoU 0.5, which is not chosen anew in each draw. ``groups`` (P,)
+    are drawn and left out as a whole, numbered from 0 (one camera, one farm); None: each photo stands alone.
     """
     matches = PhotoMatches.of(truth, found, photos, classes)
     errors = photo_errors(truth, found, photos, threshold)
@@ -58,11 +67,11 @@ def sample_measures(
             2 * hits / (2 * hits + alarms + misses) if hits + misses else np.nan,
         ]
 
-    alone = np.arange(photos)
-    groups = alone % max(1, min(photos, LEFT_OUT))
+    members = np.arange(photos) if groups is None else groups
+    parts = members % LEFT_OUT
     seeds = np.random.SeedSequence(seed).spawn(draws)
-    drawn = [measure(draw_weights(alone, np.random.default_rng(each))) for each in seeds]
-    left_out = [measure((groups != group).astype(np.float64)) for group in np.unique(groups)]
+    drawn = [measure(draw_weights(members, np.random.default_rng(each))) for each in seeds]
+    left_out = [measure((parts != part).astype(np.float64)) for part in np.unique(parts)]
     return Sampled(
         np.array(measure(np.ones(photos))), np.reshape(drawn, (-1, 5)), np.reshape(np.array(left_out), (-1, 5))
     )

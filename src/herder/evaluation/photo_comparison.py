@@ -158,16 +158,6 @@ def _mean(side: Sequence[MeasuredModel], weights: Weights | None) -> DoubleArray
     return np.asarray(np.mean([model.values(weights) for model in side], axis=0), np.float64)
 
 
-def group_numbers(groups: Sequence[str]) -> IntArray:
-    """A number (P,) for each photo's group, 0 to G - 1; a photo without a group is one of its own.
-
-    >>> group_numbers(["", "farm", "", "farm"]).tolist()
-    [0, 1, 2, 1]
-    """
-    known: dict[object, int] = {}
-    return np.array([known.setdefault(name or index, len(known)) for index, name in enumerate(groups)], np.int64)
-
-
 def photo_gains(
     truth: TruthTable,
     a: Sequence[DetectionTable],

@@ -64,6 +64,16 @@ def jackknife(
     return _measured(models, lambda left_out: (members != left_out).astype(np.float64), count, workers, progress)
 
 
+def group_numbers(groups: Sequence[str]) -> IntArray:
+    """A number (P,) for each photo's group, 0 to G - 1; a photo without a group is one of its own.
+
+    >>> group_numbers(["", "farm", "", "farm"]).tolist()
+    [0, 1, 2, 1]
+    """
+    known: dict[object, int] = {}
+    return np.array([known.setdefault(name or index, len(known)) for index, name in enumerate(groups)], np.int64)
+
+
 def draw_weights(members: IntArray, rng: np.random.Generator) -> DoubleArray:
     """How often each photo (P,) comes up when as many groups as there are are drawn with replacement.
 
