@@ -23,8 +23,8 @@ from typing import Any
 from herder.api.comparison import ComparisonSettings, compare_sides
 from herder.data.formats import read_dataset
 from herder.data.records import Dataset
-from herder.evaluation.comparison import Comparison
-from herder.evaluation.comparison_cells import photo_cells, seed_cells
+from herder.evaluation.comparison.cells import photo_cells, seed_cells
+from herder.evaluation.comparison.result import Comparison
 from herder.evaluation.significance import Gate
 from herder.files import write_atomic
 

@@ -22,7 +22,7 @@ from typing import Any
 from herder.api.robustness import RobustnessRun, RobustnessSettings, measure_robustness
 from herder.data.formats import read_dataset
 from herder.evaluation.not_computed import NotComputed
-from herder.evaluation.robustness import METRICS, as_json
+from herder.evaluation.robustness.result import METRICS, as_json
 from herder.files import write_atomic
 
 RESULTS = Path(__file__).parent / "results" / "robustness.json"

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from herder.evaluation.comparison_seed_table import seed_table
+from herder.evaluation.comparison.seed_table import seed_table
 from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.photo_matches import PhotoMatches
 from herder.evaluation.resampled_precision import draw_weights

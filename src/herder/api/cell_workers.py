@@ -22,8 +22,8 @@ import cv2
 from herder.data.records import Dataset
 from herder.edge.threads import physical_cores
 from herder.errors import ResourceError
-from herder.evaluation.robustness import Cell, CellResult
-from herder.evaluation.robustness_cells import run_cell, write_cell
+from herder.evaluation.robustness.cells import run_cell, write_cell
+from herder.evaluation.robustness.result import Cell, CellResult
 from herder.inference import Detector
 
 

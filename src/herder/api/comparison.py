@@ -20,13 +20,13 @@ from herder.api.comparison_sides import Side, Source, different_settings, pair_u
 from herder.data.records import Dataset, Problem
 from herder.edge.threads import physical_cores
 from herder.errors import ConfigError, DataError
-from herder.evaluation.comparison import METRICS, Comparison, PhotoTable, SideFacts
-from herder.evaluation.comparison_photo_table import photo_table
-from herder.evaluation.comparison_seed_table import seed_table
-from herder.evaluation.comparison_verdict import conclude
+from herder.evaluation.comparison.measured_sides import MeasuredModel, MeasuredSides, photo_gains
+from herder.evaluation.comparison.photo_table import photo_table
+from herder.evaluation.comparison.result import METRICS, Comparison, PhotoTable, SideFacts
+from herder.evaluation.comparison.seed_table import seed_table
+from herder.evaluation.comparison.verdict import conclude
 from herder.evaluation.detector import log_problem
 from herder.evaluation.not_computed import NotComputed
-from herder.evaluation.photo_comparison import MeasuredModel, MeasuredSides, photo_gains
 from herder.evaluation.resampled_precision import group_numbers
 from herder.evaluation.significance import Gate
 from herder.evaluation.tables import DoubleArray

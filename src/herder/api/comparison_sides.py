@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from herder.errors import ConfigError, DataError
-from herder.evaluation.comparison import METRICS
+from herder.evaluation.comparison.result import METRICS
 from herder.evaluation.json_entries import Entry, read_json
 from herder.model.files import read_spec
 

@@ -146,7 +146,7 @@ def _compared(
     """The second against the first, on the photos that both could be measured on."""
     from herder.api.comparison import ComparisonSettings, compare_sides
     from herder.api.comparison_photos import RunSettings
-    from herder.evaluation.comparison_sections import comparison_sections
+    from herder.evaluation.comparison.sections import comparison_sections
 
     chosen = ComparisonSettings(
         draws=settings.draws, seed=settings.seed, run=RunSettings(settings.size, engine=settings.engine)

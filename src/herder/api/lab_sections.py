@@ -13,15 +13,10 @@ from herder.api.training_plots import training_plot
 from herder.data.records import Dataset
 from herder.detections import Detections
 from herder.errors import ConfigError
-from herder.evaluation import (
-    calibration_sections,
-    comparison_sections,
-    cost_sections,
-    cross_validation_sections,
-    robustness_sections,
-)
+from herder.evaluation import calibration_sections, cost_sections, cross_validation_sections
 from herder.evaluation.average_precision import precision_recall_curves
 from herder.evaluation.calibration import measure_calibration
+from herder.evaluation.comparison import sections as comparison_sections
 from herder.evaluation.counting import count_animals
 from herder.evaluation.error_breakdown import break_down
 from herder.evaluation.error_sections import breakdown_section
@@ -32,6 +27,7 @@ from herder.evaluation.operating_sections import counting_section, operating_sec
 from herder.evaluation.plots import PictureFormat
 from herder.evaluation.report import Picture, Section, Width
 from herder.evaluation.resampled_precision import group_numbers
+from herder.evaluation.robustness import sections as robustness_sections
 from herder.evaluation.sections import best_section, metric_sections, model_section, worst_section
 from herder.evaluation.tables import DetectionTable, TruthTable, detection_table, truth_table
 from herder.evaluation.wanted_points import wanted_points

@@ -19,9 +19,9 @@ from herder.edge.threads import physical_cores
 from herder.errors import ConfigError
 from herder.evaluation.detector import log_problem, photos_read
 from herder.evaluation.prediction_store import PredictionStore, file_sha256, prediction_key, predictions_of
-from herder.evaluation.robustness import Robustness
-from herder.evaluation.robustness_cells import cells_digest, chosen_cells, clean_result, read_cell
-from herder.evaluation.slices import SliceResult, measure_slices
+from herder.evaluation.robustness.cells import cells_digest, chosen_cells, clean_result, read_cell
+from herder.evaluation.robustness.result import Robustness
+from herder.evaluation.robustness.slices import SliceResult, measure_slices
 from herder.inference import Detector
 
 PREDICTIONS, CELLS = "predictions", "cells"

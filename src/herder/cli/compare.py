@@ -21,7 +21,7 @@ from herder.evaluation.not_computed import NotComputed
 
 if TYPE_CHECKING:
     from herder.api.comparison import ComparisonRun
-    from herder.evaluation.comparison import Comparison
+    from herder.evaluation.comparison.result import Comparison
     from herder.evaluation.significance import Gate
     from herder.evaluation.significance.gate import Kind
 
@@ -114,8 +114,8 @@ def _short(side: str) -> str:
 
 
 def _write_report(path: Path, run: ComparisonRun, problems: list[Problem]) -> None:
-    from herder.evaluation.comparison_pictures import gain_section
-    from herder.evaluation.comparison_sections import comparison_sections
+    from herder.evaluation.comparison.pictures import gain_section
+    from herder.evaluation.comparison.sections import comparison_sections
     from herder.evaluation.report import write_report
     from herder.evaluation.sections import problem_section
 
@@ -131,7 +131,7 @@ def _write_report(path: Path, run: ComparisonRun, problems: list[Problem]) -> No
 
 
 def _print(result: Comparison, out: Path) -> None:
-    from herder.evaluation.comparison_cells import photo_cells, seed_cells
+    from herder.evaluation.comparison.cells import photo_cells, seed_cells
 
     console = Console(soft_wrap=True)
 

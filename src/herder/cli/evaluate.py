@@ -25,7 +25,7 @@ from herder.evaluation import evaluate_detector, evaluate_files
 from herder.evaluation.coco_files import write_predictions
 from herder.evaluation.detector import photos_read
 from herder.evaluation.flag_slices import FlagSlice, flag_slices
-from herder.evaluation.open_images_precision import NOT_DEFINED, WHY_NOT
+from herder.evaluation.open_images.precision import NOT_DEFINED, WHY_NOT
 from herder.evaluation.report import Section, number_text, write_report
 from herder.evaluation.rules import Rules
 from herder.evaluation.rules_sections import flag_section

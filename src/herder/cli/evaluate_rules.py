@@ -10,8 +10,8 @@ from herder.errors import ConfigError
 from herder.evaluation.average_precision import precision_recall_curves
 from herder.evaluation.counting import Counting, count_animals
 from herder.evaluation.metrics import Metrics
-from herder.evaluation.open_images_precision import by_open_images, evaluate_open_images
-from herder.evaluation.open_images_rules import ClassLabels, Hierarchy, VerifiedLabels
+from herder.evaluation.open_images.precision import by_open_images, evaluate_open_images
+from herder.evaluation.open_images.rules import ClassLabels, Hierarchy, VerifiedLabels
 from herder.evaluation.operating_sections import counting_section, operating_section
 from herder.evaluation.report import Section
 from herder.evaluation.rules import Rules

@@ -78,7 +78,7 @@ def robustness_command(
 
 def _corruptions(text: str) -> tuple[str, ...]:
     from herder.evaluation.corruptions import CORRUPTIONS
-    from herder.evaluation.robustness import OWN
+    from herder.evaluation.robustness.result import OWN
 
     groups = {"all": tuple(CORRUPTIONS), "published": tuple(n for n in CORRUPTIONS if n not in OWN), "own": OWN}
     names = [name.strip().replace("-", "_") for name in text.split(",") if name.strip()]
@@ -99,7 +99,7 @@ def _severities(text: str) -> tuple[int, ...]:
 
 def _write_report(path: Path, model: Path, run: RobustnessRun, problems: list[Problem]) -> None:
     from herder.evaluation.report import write_report
-    from herder.evaluation.robustness_sections import damage_section, robustness_sections
+    from herder.evaluation.robustness.sections import damage_section, robustness_sections
     from herder.evaluation.sections import model_section, problem_section
 
     settings = run.settings
@@ -115,8 +115,8 @@ def _write_report(path: Path, model: Path, run: RobustnessRun, problems: list[Pr
 
 def _print(model: Path, run: RobustnessRun, out: Path) -> None:
     from herder.evaluation.report import number_text
-    from herder.evaluation.robustness_plots import title
-    from herder.evaluation.robustness_sections import group_rows
+    from herder.evaluation.robustness.plots import title
+    from herder.evaluation.robustness.sections import group_rows
 
     result, console = run.result, Console(soft_wrap=True)
     clean = result.clean

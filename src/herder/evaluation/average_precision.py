@@ -15,7 +15,7 @@ from herder.detections import Detections
 from herder.evaluation.coco_engines import ALL, LARGE, MEDIUM, SMALL, coco_arrays
 from herder.evaluation.matching import match
 from herder.evaluation.metrics import ClassMetrics, Metrics
-from herder.evaluation.open_images_matching import match_open_images
+from herder.evaluation.open_images.matching import match_open_images
 from herder.evaluation.operating_point import Curve
 from herder.evaluation.rules import Rules
 from herder.evaluation.tables import DetectionTable, DoubleArray, TruthTable, detection_table, truth_table

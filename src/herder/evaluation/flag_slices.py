@@ -18,7 +18,7 @@ from herder.data.records import UNKNOWN, BoxFlags, ImageRecord
 from herder.detections import Detections
 from herder.evaluation.matching import Matches, match_at
 from herder.evaluation.not_computed import NotComputed
-from herder.evaluation.open_images_matching import match_open_images
+from herder.evaluation.open_images.matching import match_open_images
 from herder.evaluation.photo_matches import IOUS, PhotoMatches
 from herder.evaluation.tables import DetectionTable, TruthTable, detection_table, truth_table
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from herder.boxes import IntArray
 from herder.evaluation.matching import Matches, match_at
-from herder.evaluation.open_images_matching import match_open_images
+from herder.evaluation.open_images.matching import match_open_images
 from herder.evaluation.rules import Rules
 from herder.evaluation.tables import DetectionTable, DoubleArray, TruthTable
 from herder.evaluation.weighted_curves import WeightedCurves

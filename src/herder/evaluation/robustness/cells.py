@@ -24,7 +24,7 @@ from herder.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from herder.evaluation.detector import DETECTIONS_A_PHOTO, class_mapping, score_floor, to_data_classes
 from herder.evaluation.error_analysis import photo_errors
 from herder.evaluation.metrics import Metrics
-from herder.evaluation.robustness import CLEAN, Cell, CellResult
+from herder.evaluation.robustness.result import CLEAN, Cell, CellResult
 from herder.evaluation.tables import detection_table, truth_table
 from herder.files import write_atomic
 from herder.images import read_image

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from herder.boxes import IntArray
 from herder.evaluation.average_precision import precision_recall_curves
-from herder.evaluation.comparison import METRICS, PhotoGain
+from herder.evaluation.comparison.result import METRICS, PhotoGain
 from herder.evaluation.error_analysis import photo_errors
 from herder.evaluation.photo_matches import PhotoMatches, Weights
 from herder.evaluation.resampled_precision import draw_weights

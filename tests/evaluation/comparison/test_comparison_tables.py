@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from herder.evaluation.comparison import PhotoRow, PhotoTable, SeedTable
-from herder.evaluation.comparison_photo_table import photo_table, probability_better
-from herder.evaluation.comparison_seed_table import seed_table
-from herder.evaluation.comparison_verdict import conclude
+from herder.evaluation.comparison.measured_sides import MeasuredSides
+from herder.evaluation.comparison.photo_table import photo_table, probability_better
+from herder.evaluation.comparison.result import PhotoRow, PhotoTable, SeedTable
+from herder.evaluation.comparison.seed_table import seed_table
+from herder.evaluation.comparison.verdict import conclude
 from herder.evaluation.not_computed import NotComputed
-from herder.evaluation.photo_comparison import MeasuredSides
 from herder.evaluation.significance import Gate
 from herder.evaluation.tables import DetectionTable, TruthTable
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from herder.evaluation.comparison import TITLES, Bounds, PhotoTable, SeedTable, Verdict
-from herder.evaluation.comparison_cells import share
+from herder.evaluation.comparison.cells import share
+from herder.evaluation.comparison.result import TITLES, Bounds, PhotoTable, SeedTable, Verdict
 from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.significance import Gate, Interval, p_text
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from herder.evaluation.corruptions import CORRUPTIONS
 from herder.evaluation.plots import COLOURS, FAINT, INK, PictureFormat, frame_axes, render_figure
-from herder.evaluation.robustness import Robustness
+from herder.evaluation.robustness.result import Robustness
 
 COLUMNS = 6
 """Panels side by side: the 15 published corruptions and the three others are three full rows."""

@@ -11,8 +11,8 @@ from herder.data.records import Dataset
 from herder.detections import Detections
 from herder.drawing import draw_detections, grid
 from herder.errors import DataError
-from herder.evaluation.comparison import Comparison, PhotoTable
-from herder.evaluation.photo_comparison import best_threshold
+from herder.evaluation.comparison.measured_sides import best_threshold
+from herder.evaluation.comparison.result import Comparison, PhotoTable
 from herder.evaluation.report import Picture, Section
 from herder.evaluation.tables import DetectionTable, truth_table
 from herder.images import read_image

@@ -18,10 +18,10 @@ from herder.evaluation.corruptions import CORRUPTIONS
 from herder.evaluation.detector import class_mapping, to_data_classes
 from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.report import Picture, Section, Table, Width
-from herder.evaluation.robustness import CellResult, Robustness, most_damaged
-from herder.evaluation.robustness_cells import corrupted
-from herder.evaluation.robustness_plots import robustness_plot, title
-from herder.evaluation.slices import SliceResult
+from herder.evaluation.robustness.cells import corrupted
+from herder.evaluation.robustness.plots import robustness_plot, title
+from herder.evaluation.robustness.result import CellResult, Robustness, most_damaged
+from herder.evaluation.robustness.slices import SliceResult
 from herder.images import read_image
 from herder.inference import Detector
 

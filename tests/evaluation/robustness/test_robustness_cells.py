@@ -13,8 +13,7 @@ from herder.data.records import Dataset, ImageRecord
 from herder.errors import ConfigError, DataError
 from herder.evaluation import evaluate_detector
 from herder.evaluation.corruptions import CORRUPTIONS
-from herder.evaluation.robustness import OWN, Cell
-from herder.evaluation.robustness_cells import (
+from herder.evaluation.robustness.cells import (
     cells_digest,
     chosen_cells,
     clean_result,
@@ -24,6 +23,7 @@ from herder.evaluation.robustness_cells import (
     run_cell,
     write_cell,
 )
+from herder.evaluation.robustness.result import OWN, Cell
 from herder.inference import Detector
 from herder.spec import example_spec
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from herder.evaluation.comparison import METRICS, STEPS, TITLES, Bounds, Estimate, SeedRow, SeedTable
+from herder.evaluation.comparison.result import METRICS, STEPS, TITLES, Bounds, Estimate, SeedRow, SeedTable
 from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.significance import (
     Interval,

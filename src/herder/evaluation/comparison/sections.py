@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from herder.evaluation.comparison import TITLES, Comparison, Estimate, PhotoRow, PhotoTable, SeedTable
-from herder.evaluation.comparison_cells import interval, photo_cells, seed_cells, shown, shown_count, signed
-from herder.evaluation.comparison_plots import difference_plot, seed_plot
+from herder.evaluation.comparison.cells import interval, photo_cells, seed_cells, shown, shown_count, signed
+from herder.evaluation.comparison.plots import difference_plot, seed_plot
+from herder.evaluation.comparison.result import TITLES, Comparison, Estimate, PhotoRow, PhotoTable, SeedTable
 from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.report import Picture, Section, Table, Width
 

@@ -11,7 +11,7 @@ from herder.data.records import BoxFlags, Dataset, ImageRecord
 from herder.detections import Detections
 from herder.errors import DataError
 from herder.evaluation.not_computed import NotComputed
-from herder.evaluation.slices import SliceResult, covered_share, mean_luma, measure_slices, occluded
+from herder.evaluation.robustness.slices import SliceResult, covered_share, mean_luma, measure_slices, occluded
 
 NAMES = ("alpaca",)
 

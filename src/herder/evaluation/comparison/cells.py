@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from herder.evaluation.comparison import TITLES, Bounds, Comparison, Estimate
+from herder.evaluation.comparison.result import TITLES, Bounds, Comparison, Estimate
 from herder.evaluation.not_computed import NotComputed
 
 Cells = tuple[str, tuple[str, ...], list[tuple[str, ...]]]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from herder.evaluation.average_precision import evaluate_tables, precision_recall_curves
-from herder.evaluation.photo_comparison import MeasuredSides, best_threshold, photo_gains
+from herder.evaluation.comparison.measured_sides import MeasuredSides, best_threshold, photo_gains
 from herder.evaluation.photo_matches import PhotoMatches
 from herder.evaluation.resampled_precision import group_numbers
 from herder.evaluation.tables import DetectionTable, TruthTable

@@ -13,7 +13,10 @@ from PIL import Image
 
 from herder.data.records import Dataset, ImageRecord
 from herder.errors import DataError
-from herder.evaluation.comparison import (
+from herder.evaluation.comparison.cells import photo_cells, seed_cells
+from herder.evaluation.comparison.pictures import gain_section
+from herder.evaluation.comparison.plots import difference_plot, seed_plot
+from herder.evaluation.comparison.result import (
     METRICS,
     Comparison,
     PhotoGain,
@@ -24,10 +27,7 @@ from herder.evaluation.comparison import (
     SideFacts,
     Verdict,
 )
-from herder.evaluation.comparison_cells import photo_cells, seed_cells
-from herder.evaluation.comparison_pictures import gain_section
-from herder.evaluation.comparison_plots import difference_plot, seed_plot
-from herder.evaluation.comparison_sections import comparison_sections, sections_from_json
+from herder.evaluation.comparison.sections import comparison_sections, sections_from_json
 from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.report import render_report
 from herder.evaluation.tables import DetectionTable

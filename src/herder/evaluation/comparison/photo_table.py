@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from herder.evaluation.comparison import METRICS, STEPS, Estimate, PhotoGain, PhotoRow, PhotoTable
+from herder.evaluation.comparison.measured_sides import MeasuredSides, Progress
+from herder.evaluation.comparison.result import METRICS, STEPS, Estimate, PhotoGain, PhotoRow, PhotoTable
 from herder.evaluation.not_computed import NotComputed
-from herder.evaluation.photo_comparison import MeasuredSides, Progress
 from herder.evaluation.significance import Interval, bca_interval, holm, paired_permutation, photos_needed
 from herder.evaluation.tables import DoubleArray
 

@@ -9,7 +9,7 @@ import pytest
 
 from herder.errors import DataError
 from herder.evaluation.not_computed import NotComputed
-from herder.evaluation.robustness import CLEAN, CellResult, Robustness, most_damaged
+from herder.evaluation.robustness.result import CLEAN, CellResult, Robustness, most_damaged
 
 
 def cell(

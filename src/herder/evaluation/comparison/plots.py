@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from herder.evaluation.comparison import TITLES, PhotoRow, PhotoTable, SeedTable
+from herder.evaluation.comparison.result import TITLES, PhotoRow, PhotoTable, SeedTable
 from herder.evaluation.not_computed import NotComputed
 from herder.evaluation.plots import COLOURS, FAINT, INK, PictureFormat, frame_axes, render_figure
 

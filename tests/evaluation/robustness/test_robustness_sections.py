@@ -16,11 +16,11 @@ from herder.errors import DataError
 from herder.evaluation import evaluate_detector
 from herder.evaluation.plots import PictureFormat
 from herder.evaluation.report import render_report
-from herder.evaluation.robustness import CLEAN, CellResult, Robustness
-from herder.evaluation.robustness_cells import chosen_cells, clean_result, run_cell
-from herder.evaluation.robustness_plots import robustness_plot
-from herder.evaluation.robustness_sections import damage_section, robustness_sections, sections_from_json
-from herder.evaluation.slices import measure_slices
+from herder.evaluation.robustness.cells import chosen_cells, clean_result, run_cell
+from herder.evaluation.robustness.plots import robustness_plot
+from herder.evaluation.robustness.result import CLEAN, CellResult, Robustness
+from herder.evaluation.robustness.sections import damage_section, robustness_sections, sections_from_json
+from herder.evaluation.robustness.slices import measure_slices
 from herder.inference import Detector
 from herder.spec import example_spec
 

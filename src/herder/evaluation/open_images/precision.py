@@ -9,7 +9,7 @@ import numpy as np
 from herder.errors import DataError
 from herder.evaluation.average_precision import precision_recall_curves
 from herder.evaluation.metrics import ClassMetrics, Metrics
-from herder.evaluation.open_images_rules import Hierarchy, VerifiedLabels, expand_truth, looked_for
+from herder.evaluation.open_images.rules import Hierarchy, VerifiedLabels, expand_truth, looked_for
 from herder.evaluation.photo_matches import PhotoMatches
 from herder.evaluation.rules import Rules
 from herder.evaluation.tables import DetectionTable, TruthTable

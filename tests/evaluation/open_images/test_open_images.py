@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from herder.errors import DataError
-from herder.evaluation.open_images_matching import match_open_images
-from herder.evaluation.open_images_precision import by_open_images, evaluate_open_images
-from herder.evaluation.open_images_rules import ClassLabels, Hierarchy, VerifiedLabels, expand_truth
+from herder.evaluation.open_images.matching import match_open_images
+from herder.evaluation.open_images.precision import by_open_images, evaluate_open_images
+from herder.evaluation.open_images.rules import ClassLabels, Hierarchy, VerifiedLabels, expand_truth
 from herder.evaluation.photo_matches import PhotoMatches
 from herder.evaluation.rules import Rules
 from herder.evaluation.tables import DetectionTable, TruthTable

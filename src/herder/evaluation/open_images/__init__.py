@@ -1,0 +1,1 @@
+"""The rules of Open Images: matching, precision, and what its files say of labels and classes."""
