@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from herder.api.teachers import label_photos, read_teachers, teaching_loss, with_labelled
 from herder.data.formats import read_dataset, read_splits
 from herder.data.pipeline import TrainingPipeline
 from herder.data.records import Dataset, Severity
@@ -112,6 +113,16 @@ def read_donors(config: TrainConfig) -> tuple[Dataset | None, TrainConfig, list[
         config = replace(config, augmentation=replace(config.augmentation, copy_paste=PASTED))
         notes.append(f"copy-paste happens in {PASTED:.0%} of the pictures: --set augmentation.copy_paste changes that")
     return donors, config, notes
+
+
+def taught_photos(photos: Photos, networks: list[Network], config: TrainConfig, device: torch.device) -> Photos:
+    """The photos with those that the teachers label, where the settings name a folder of them."""
+    if not config.distillation.unlabelled:
+        return photos
+    folder, known = Path(config.distillation.unlabelled), (*photos.train, *photos.validation)
+    names = photos.train.class_names
+    found = label_photos(folder, networks, known, names, config.distillation, device=device)
+    return replace(photos, train=with_labelled(photos.train, found.photos), notes=(*photos.notes, found.sentence))
 
 
 def base_config(init: Path | None, model: str | None = None) -> TrainConfig:
@@ -218,10 +229,12 @@ def run_training(
             hint="make it a multiple of their number",
         )
     donors, config, notes = read_donors(config)
+    device = ranks.pick_device(config.device)
+    networks = read_teachers(config.distillation.teachers)
+    photos = taught_photos(photos, networks, config, device)
     seed_everything(config.seed)
     start = build_network(model, init, photos.train, config)
     network = start.network
-    device = ranks.pick_device(config.device)
     pipeline = TrainingPipeline(
         photos.train,
         size=config.image_size,
@@ -236,7 +249,8 @@ def run_training(
     )
     fit_to_photos(start, pipeline)
     weights = torch.from_numpy(class_weights(photos.train)).to(device) if config.class_weighted else None
-    loss = DetectionLoss(network.spec, config.loss, class_weight=weights, count=distributed.shared_count)
+    labels = DetectionLoss(network.spec, config.loss, class_weight=weights, count=distributed.shared_count)
+    loss = teaching_loss(labels, networks, network, config.distillation, device=device, several=ranks.several)
     # The folder comes last: what can go wrong before leaves none behind.
     settings = RunSettings(str(photos.source), network.spec.name, str(init or ""), config)
     folder = _folder(out, resume, settings, photos, ranks)

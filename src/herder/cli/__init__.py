@@ -21,6 +21,7 @@ from herder.cli.crossval import crossval_command
 from herder.cli.data import data_app
 from herder.cli.demo import demo_command
 from herder.cli.detect import detect_command
+from herder.cli.distill import distill_command
 from herder.cli.evaluate import evaluate_command
 from herder.cli.export import export_command
 from herder.cli.generate import generate_app
@@ -45,6 +46,7 @@ app.command("demo")(demo_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("detect")(detect_command)
+app.command("distill")(distill_command)
 app.command("export")(export_command)
 app.command("import")(import_command)
 app.command("benchmark")(benchmark_command)

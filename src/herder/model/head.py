@@ -30,6 +30,7 @@ class RawOutput:
     ``box`` (B, A, 4 R) logits of the distances left, top, right, bottom in strides, or (B, A, 4) ``x, y, log w, log
     h`` in strides where R is 0; ``cls`` (B, A, K) logits; ``obj`` (B, A, 1) logits or None; ``corners`` (A, 2) top
     left of each cell and ``strides`` (A, 1), both in canvas pixels; ``one_to_one`` the second head's output or None.
+    For distillation, what it was made from: ``images`` (B, 3, H, W) as given, and the neck's ``maps`` (B, C, h, w).
     """
 
     box: Tensor
@@ -38,6 +39,8 @@ class RawOutput:
     corners: Tensor
     strides: Tensor
     one_to_one: RawOutput | None = None
+    images: Tensor | None = None
+    maps: tuple[Tensor, ...] = ()
 
 
 class Head(nn.Module):

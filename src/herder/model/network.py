@@ -55,6 +55,7 @@ class Network(nn.Module):
             )
         maps = self.neck(self.backbone(self.normalise(images)))
         raw: RawOutput = self.head(maps)
+        raw.images, raw.maps = images, maps
         if self.one_to_one_head is not None:
             # The second head must not pull the shared features its way (YOLOv10, https://arxiv.org/abs/2405.14458).
             raw.one_to_one = self.one_to_one_head(tuple(m.detach() for m in maps))

@@ -1,8 +1,8 @@
 """The checkpoint that a run goes on from: one safetensors file, no pickle, written whole or not at all.
 
 Tensors: ``model.*`` weights and buffers, ``average.*`` their running average, ``optimizer.<slot>.<parameter>`` AdamW's
-moments, ``random.*`` generator states, ``progress.losses`` the sums of the unfinished epoch. Everything that is not a
-tensor stands as JSON in the metadata.
+moments, ``loss.*`` what a loss learns itself, ``random.*`` generator states, ``progress.losses`` the sums of the
+unfinished epoch. Everything that is not a tensor stands as JSON in the metadata.
 """
 
 from __future__ import annotations
@@ -86,14 +86,18 @@ def save_checkpoint(
     losses: Tensor,
     config: TrainConfig,
     spec: ModelSpec,
+    learner: nn.Module | None = None,
 ) -> None:
-    """Write the state of a run to ``path``; ``losses`` are the sums of the unfinished epoch.
+    """Write the state of a run to ``path``; ``losses`` are the sums of the unfinished epoch, ``learner`` a loss that
+    learns along.
 
     Raises ResourceError when the disk is full or may not be written; the file that was there before then stays.
     """
     tensors = {f"model.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.network.state_dict().items()}
-    for name, parameter in network.named_parameters():
+    if learner is not None:
+        tensors |= {f"loss.{name}": value for name, value in learner.state_dict().items()}
+    for name, parameter in _parameters(network, learner).items():
         tensors |= {f"optimizer.{slot}.{name}": value for slot, value in optimizer.state.get(parameter, {}).items()}
     tensors["progress.losses"] = losses
     tensors["random.cpu"] = torch.get_rng_state()
@@ -168,8 +172,18 @@ def check_matches(checkpoint: Checkpoint, config: TrainConfig, spec: ModelSpec) 
             )
 
 
+def _parameters(network: nn.Module, learner: nn.Module | None) -> dict[str, nn.Parameter]:
+    """All that learns, by name; the loss's own parameters begin with ``loss.``."""
+    own = learner.named_parameters(prefix="loss") if learner is not None else ()
+    return dict(network.named_parameters()) | dict(own)
+
+
 def restore(
-    checkpoint: Checkpoint, network: nn.Module, average: WeightAverage[Any], optimizer: torch.optim.Optimizer
+    checkpoint: Checkpoint,
+    network: nn.Module,
+    average: WeightAverage[Any],
+    optimizer: torch.optim.Optimizer,
+    learner: nn.Module | None = None,
 ) -> None:
     """Put the checkpoint's tensors back into network, average, optimiser and random generators.
 
@@ -179,7 +193,9 @@ def restore(
     _fill(network, tensors, "model.", checkpoint.path)
     _fill(average.network, tensors, "average.", checkpoint.path)
     average.updates = checkpoint.progress.average_updates
-    parameters = dict(network.named_parameters())
+    if learner is not None:
+        _fill(learner, tensors, "loss.", checkpoint.path)
+    parameters = _parameters(network, learner)
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, slot, name = key.split(".", 2)

@@ -12,6 +12,7 @@ from typing import Any
 
 from herder.data.augmentation import AugmentationConfig
 from herder.errors import ConfigError
+from herder.model.distillation_config import DistillationConfig
 from herder.model.losses import LossConfig
 from herder.training.setting_values import changed, default_of, read_settings, typed
 
@@ -121,6 +122,8 @@ class TrainConfig:
     """Everything random follows from it: the start, the order, the augmentation."""
     loss: LossConfig = field(default_factory=LossConfig)
     """Weights of the loss terms and the choice of cells."""
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    """Teachers to learn from beside the labels, and how much; `herder distill` sets it."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     """How training photos are changed before the network sees them."""
 

@@ -27,7 +27,11 @@ class BatchSource(Protocol):
 
 
 class LossFunction(Protocol):
-    """What the network minimises; ``herder.model.losses.DetectionLoss`` is one."""
+    """What the network minimises; ``herder.model.losses.DetectionLoss`` is one.
+
+    A loss that is an ``nn.Module`` may have parameters, which learn at the head's rate and go into the checkpoint.
+    Terms beside those of ``LossTerms`` are named in its attribute ``more_terms``: each gets a column.
+    """
 
     def __call__(self, raw: Any, boxes: Tensor, classes: Tensor, valid: Tensor, ignore: Tensor, /) -> LossTerms:
         """The network's output, boxes (B, G, 4) canvas pixels, classes, valid and ignore (B, G) to the terms."""

@@ -109,15 +109,18 @@ class _Run:
         self.evaluate: Callable[[], Mapping[str, float]] = lambda: evaluate(self.average.network)
         if config.sync_batchnorm and ranks.several and device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-        self.optimizer = make_optimizer(network, config)
-        self.parameters = list(network.parameters())
+        # A loss may learn, too: the adapters of distillation.
+        self.learner = loss.to(device) if isinstance(loss, nn.Module) else None
+        self.optimizer = make_optimizer(network, config, self.learner)
+        self.parameters = [*network.parameters(), *(self.learner.parameters() if self.learner else ())]
         self.dtype = _forward_dtype(config.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
         self.factor = schedule(config, pipeline.steps_per_epoch)
         self.stopping = EarlyStopping(config.patience, config.min_delta)
         self.plateau = PlateauFactor(config.plateau_patience, config.plateau_factor, config.final_lr_fraction)
         self.trackers = Trackers([CsvTracker(), *trackers] if ranks.first else [])
-        self.terms = tuple(name for name in LOSSES if name != "obj" or spec.architecture.objectness)
+        own = tuple(name for name in LOSSES if name != "obj" or spec.architecture.objectness)
+        self.terms = own + tuple(getattr(loss, "more_terms", ()))
         self.progress = Progress()
         self.losses = torch.zeros(len(self.terms), dtype=torch.float64, device=device)  # sums over the epoch's photos
         self.bad_step = torch.full((), -1, device=device)  # the first step that was not finite
@@ -276,7 +279,15 @@ class _Run:
         p.stopping, p.plateau, p.scaler = self.stopping.state(), self.plateau.state(), dict(self.scaler.state_dict())
         p.average_updates = self.average.updates
         save_checkpoint(
-            self.folder / LAST, self.network, self.average, self.optimizer, p, losses, self.config, self.spec
+            self.folder / LAST,
+            self.network,
+            self.average,
+            self.optimizer,
+            p,
+            losses,
+            self.config,
+            self.spec,
+            self.learner,
         )
 
     def save_best(self, path: Path) -> None:
@@ -290,7 +301,7 @@ class _Run:
         """Take everything from the checkpoint."""
         checkpoint = load_checkpoint(self.folder / LAST)
         check_matches(checkpoint, self.config, self.spec)
-        restore(checkpoint, self.network, self.average, self.optimizer)
+        restore(checkpoint, self.network, self.average, self.optimizer, self.learner)
         self.progress = p = replace(checkpoint.progress)
         self.losses.copy_(checkpoint.tensors["progress.losses"])
         self.stopping.restore(p.stopping)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +15,16 @@ BACKBONE_PREFIX = "backbone."
 """Parameters whose names start so learn at the backbone's rate; all others (neck, head) at the head's."""
 
 
-def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, object]]:
+def parameter_groups(network: nn.Module, config: TrainConfig, loss: nn.Module | None = None) -> list[dict[str, object]]:
     """AdamW groups: backbone and head, each with decay (convolutions) and without (norms, biases).
 
     Each group has ``params``, ``weight_decay``, its peak ``base_lr``, ``lr`` and ``name``; empty groups are left out.
-    Frozen parameters are in their groups too: they are skipped while they have no gradient.
+    Frozen parameters are in their groups too: they are skipped while they have no gradient. What the ``loss`` learns
+    itself (the adapters of distillation) goes with the head.
     """
     groups: dict[tuple[str, bool], list[Tensor]] = {}
-    for name, parameter in network.named_parameters():
+    own = loss.named_parameters(prefix="loss") if loss is not None else ()
+    for name, parameter in chain(network.named_parameters(), own):
         part = "backbone" if name.startswith(BACKBONE_PREFIX) else "head"
         # Decay pulls weights to 0, which means nothing for a norm's scale or a bias: both are one-dimensional.
         groups.setdefault((part, parameter.ndim > 1), []).append(parameter)
@@ -38,10 +41,11 @@ def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, 
     ]
 
 
-def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+def make_optimizer(network: nn.Module, config: TrainConfig, loss: nn.Module | None = None) -> torch.optim.AdamW:
     """AdamW (https://arxiv.org/abs/1711.05101), fused into one pass over the weights where the device has it."""
     kinds = {parameter.device.type for parameter in network.parameters()}
-    return torch.optim.AdamW(parameter_groups(network, config), betas=config.betas, fused=kinds <= {"cpu", "cuda"})
+    groups = parameter_groups(network, config, loss)
+    return torch.optim.AdamW(groups, betas=config.betas, fused=kinds <= {"cpu", "cuda"})
 
 
 def warmup_factor(step: int, steps: float, start: float) -> float:
