@@ -19,6 +19,7 @@ from herder.evaluation.tables import detection_table, truth_table
 from herder.files import write_atomic
 from herder.images import read_image
 from herder.inference import Detector
+from herder.model.distillation import DistillationLoss
 from herder.model.engine import TorchEngine
 from herder.model.files import load_model
 from herder.training.interfaces import TrainResult
@@ -56,7 +57,10 @@ def write_plots(result: TrainResult, validation: Dataset, pipeline: TrainingPipe
 def training_plot(metrics_csv: Path, kind: PictureFormat) -> bytes:
     """Losses, quality and learning rates over the epochs."""
     rows = [
-        {f"{name} loss" if name in LOSSES else name: value for name, value in row.items()}
+        {
+            f"{name} loss" if name in (*LOSSES, *DistillationLoss.more_terms) else name: value
+            for name, value in row.items()
+        }
         for row in read_rows(metrics_csv)
     ]
     return training_curves(rows, kind)

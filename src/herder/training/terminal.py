@@ -35,7 +35,7 @@ class TerminalTracker:
         c = run.config
         if run.first_epoch:
             self.console.print(f"going on after epoch {run.first_epoch} of {c.epochs}", highlight=False, soft_wrap=True)
-        names = "".join(f"{name:>8}" for name in run.losses)
+        names = "".join(f"{name:>{_width(name)}}" for name in run.losses)
         self.console.print(
             f"{'epoch':>9}{names}{'mAP50':>8}{'mAP':>8}{'lr':>10}{'img/s':>8}{'MB':>7}  left", highlight=False
         )
@@ -68,7 +68,7 @@ class TerminalTracker:
         self.said = time.monotonic()
         total, done = self.run.config.epochs, int(row["epoch"])
         left = (total - done) * (self.said - self.began) / max(1, done - self.epochs_before)
-        losses = "".join(f"{row[name]:8.3f}" for name in self.run.losses)
+        losses = "".join(f"{row[name]:{_width(name)}.3f}" for name in self.run.losses)
         found = (row.get(name, math.nan) for name in ("mAP50", "mAP50_95"))
         scores = "".join(f"{'' if math.isnan(value) else format(value, '.3f'):>8}" for value in found)
         text = (
@@ -83,6 +83,11 @@ class TerminalTracker:
             self._bar.stop()
             self._bar = None
         self.console.print(summary, highlight=False, soft_wrap=True)
+
+
+def _width(name: str) -> int:
+    """Characters of a loss term's column."""
+    return max(8, len(name) + 2)
 
 
 def duration(seconds: float) -> str:
