@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from herder.errors import ModelFileError
+from herder.api.teachers import teaching_loss
+from herder.errors import ConfigError, ModelFileError
 from herder.model.distillation import DistillationLoss, Teachers
 from herder.model.distillation_config import DistillationConfig
 from herder.model.files import load_model
@@ -17,7 +18,7 @@ from herder.model.losses import DetectionLoss
 from herder.model.network import Network
 from herder.spec import ModelSpec
 from herder.training.checkpoint import load_checkpoint
-from herder.training.config import TrainConfig
+from herder.training.config import Precision, TrainConfig
 from herder.training.interfaces import TrainResult
 from herder.training.loop import BEST, LAST
 from herder.training.tracking import read_rows
@@ -80,3 +81,23 @@ def test_a_distilled_run_does_not_go_on_without_its_teacher(
     more = dataclasses.replace(config, checkpoint_every_steps=1)
     with pytest.raises(ModelFileError, match=r"tensors do not fit the network: \['adapters"):
         run(more, tmp_path / "plain", loss=make_loss(), resume=True)
+
+
+def test_maps_of_half_precision_are_taught_in_float32(
+    run: Runner, config: TrainConfig, make_loss: Callable[[], DistillationLoss], tmp_path: Path
+) -> None:
+    short = dataclasses.replace(config, precision=Precision.BF16, epochs=1)
+    run(short, tmp_path, loss=make_loss())
+    assert read_rows(tmp_path / "metrics.csv")[0]["features"] > 0
+
+
+def test_several_processes_share_no_adapters(make_loss: Callable[[], DistillationLoss], spec: ModelSpec) -> None:
+    given = {"device": torch.device("cpu"), "several": True}
+    labels, student, wider = DetectionLoss(spec), Network(spec), make_loss().teachers.networks[0]
+    with pytest.raises(ConfigError, match="several processes cannot share"):
+        teaching_loss(labels, [wider], student, DistillationConfig(), **given)
+    assert teaching_loss(labels, [], student, DistillationConfig(), **given) is labels
+    alike = teaching_loss(labels, [student], student, DistillationConfig(), **given)
+    assert isinstance(alike, DistillationLoss)
+    loss = teaching_loss(labels, [wider], student, DistillationConfig(features=0.0), **given)
+    assert isinstance(loss, DistillationLoss)

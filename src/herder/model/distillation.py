@@ -181,7 +181,7 @@ class DistillationLoss(nn.Module):
             dfl = localization_distillation(bins, lesson.sides[chosen], weight, c.box_temperature) / count
         if c.features:
             each = [
-                channel_wise_distillation(adapt(ours), theirs, c.feature_temperature)
+                channel_wise_distillation(adapt(ours.float()), theirs, c.feature_temperature)
                 for adapters, maps in zip(self.adapters, lesson.maps, strict=True)
                 for adapt, ours, theirs in zip(_modules(adapters), raw.maps, maps, strict=True)
             ]
