@@ -32,8 +32,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from herder.api.run_photos import Photos
 from herder.api.synthesis import synthesize, write_crops
-from herder.api.training_run import Photos, run_training
+from herder.api.training_run import run_training
 from herder.cli.generate import GenerationProgress
 from herder.data.crops import Fit, cut_crops
 from herder.data.formats import read_splits

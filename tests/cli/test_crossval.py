@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from herder.api.cross_validation import fold_config
-from herder.api.training_run import Photos
+from herder.api.run_photos import Photos
 from herder.cli.crossval import crossval_command
 from herder.data.folds import Strategy
 from herder.errors import ConfigError, DataError, HerderError

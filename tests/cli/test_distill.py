@@ -13,8 +13,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from herder.api.distill import distill, distillation_config
+from herder.api.run_photos import read_photos
 from herder.api.teachers import TeacherEngine, label_photos, read_teachers
-from herder.api.training_run import read_photos
 from herder.cli.distill import distill_command
 from herder.cli.train import train_command
 from herder.errors import ConfigError, DataError, HerderError, ModelFileError
@@ -87,8 +87,10 @@ def test_two_teachers_unlabelled_photos_and_a_model_at_the_end(
     teachers = [models / "teacher.safetensors", "--teacher", models / "second.safetensors"]
     student = ["--student", models / "student.safetensors"]
     command = ["distill", *teachers, photos, *student, "--unlabelled", unlabelled, *SHORT]
+    (unlabelled / "broken.jpg").write_bytes(b"")
     result = herder(*command, "--set", "distillation.label_score=0.3")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 3, result.output
+    assert "broken.jpg: the file is empty" in result.output
     assert "3 photos of" in result.output
     assert "teachers: mAP50" in result.output
     assert "student: mAP50" in result.output
@@ -101,8 +103,8 @@ def test_two_teachers_unlabelled_photos_and_a_model_at_the_end(
     assert facts["photos"] == len(read_photos(photos).train) + 3
     assert load_model(Path("runs/train/best.safetensors")).spec.class_names == ("alpaca",)
     # Both commands know from config.json how the run was taught, and a finished one stays as it is.
-    assert herder("train", "--resume").exit_code == 0
-    assert herder(*command, "--resume").exit_code == 0
+    assert herder("train", "--resume").exit_code == 3
+    assert herder(*command, "--resume").exit_code == 3
     with pytest.raises(ConfigError, match=r"distillation: the run to resume has cls 0\.5, not 1\.0"):
         herder(*command, "--resume", "--set", "distillation.cls=1")
 

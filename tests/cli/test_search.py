@@ -13,8 +13,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from herder.api.run_photos import Photos
 from herder.api.setting_search import trial_config
-from herder.api.training_run import Photos
 from herder.cli.search import search_command
 from herder.errors import ConfigError, DataError, HerderError, ResourceError
 from herder.training.config import TrainConfig, load_config

@@ -11,7 +11,8 @@ import torch
 import typer
 from typer.testing import CliRunner, Result
 
-from herder.api.training_run import base_config, build_network, read_photos, run_training
+from herder.api.run_photos import read_photos
+from herder.api.training_run import base_config, build_network, run_training
 from herder.cli.train import train_command
 from herder.data.pipeline import TrainingPipeline
 from herder.errors import ConfigError, DataError, HerderError, ModelFileError

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from herder.api.fold_files import FoldFacts, finished_fold, keep_finished, keep_folds, training_key
-from herder.api.training_run import Photos, run_training
+from herder.api.run_photos import Photos
+from herder.api.training_run import run_training
 from herder.boxes import IntArray
 from herder.data.folds import Fold, FoldPlan, Strategy, make_folds
 from herder.data.grouping import GAP, GroupBy, group_photos

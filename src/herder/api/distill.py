@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from herder.api.run_photos import Photos, read_photos
 from herder.api.teachers import TeacherEngine, read_teachers
-from herder.api.training_run import DEFAULT_MODEL, Photos, base_config, read_photos, run_training
+from herder.api.training_run import DEFAULT_MODEL, base_config, run_training
 from herder.errors import ConfigError
 from herder.evaluation import evaluate_detector
 from herder.evaluation.metrics import Metrics

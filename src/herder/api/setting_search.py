@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from herder.api.run_photos import Photos
 from herder.api.search_choices import PrunerName
 from herder.api.search_space import SearchSpace, space_as_dict
 from herder.api.search_study import FOLDER, WHY, begin_again, import_optuna, open_study, propose, reseed
-from herder.api.training_run import Photos, run_training
+from herder.api.training_run import run_training
 from herder.errors import ConfigError, DataError
 from herder.evaluation.prediction_store import file_sha256
 from herder.files import write_atomic

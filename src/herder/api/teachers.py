@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -152,11 +152,6 @@ def label_photos(
         + (f"; {double} photos left out, since they are among the labelled ones" if double else "")
     )
     return Labelled(Dataset(tuple(records), class_names, folder, "unlabelled", tuple(problems)), sentence)
-
-
-def with_labelled(training: Dataset, more: Dataset) -> Dataset:
-    """The training photos and the newly labelled ones as one dataset."""
-    return replace(training, records=training.records + more.records, problems=training.problems + more.problems)
 
 
 def _readable(

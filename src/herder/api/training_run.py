@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from herder.api.teachers import label_photos, read_teachers, teaching_loss, with_labelled
-from herder.data.formats import read_dataset, read_splits
+from herder.api.run_photos import Photos, read_photos, taught_photos
+from herder.api.teachers import read_teachers, teaching_loss
+from herder.data.formats import read_dataset
 from herder.data.pipeline import TrainingPipeline
-from herder.data.records import Dataset, Severity
+from herder.data.records import Dataset
 from herder.data.sampling import class_weights
-from herder.data.splits import split_dataset
-from herder.errors import ConfigError, DataError, HerderError, MissingExtraError
+from herder.errors import ConfigError, HerderError, MissingExtraError
 from herder.evaluation import evaluate_detector
 from herder.inference import Detector
 from herder.model.engine import TorchEngine
@@ -40,64 +40,11 @@ from herder.training.tracking import Tracker
 
 DEFAULT_MODEL = "herder-n"
 
-VALIDATION_SHARE = 0.2
-"""Share of the photos that are held back for validation where the dataset has no split of its own."""
-
-SPLIT_SEED = 0
-"""The same photos are held back whatever the run's seed, so that runs can be compared."""
-
 CALIBRATION = 4
 """Batches of training photos that new classes' rows and an imported file's norms are fitted to."""
 
 PASTED = 0.5
 """Share of the training pictures into which donors are pasted where the settings leave it at 0."""
-
-PROBLEMS_SHOWN = 5
-"""Findings written to the terminal; the rest is counted."""
-
-
-@dataclass(frozen=True)
-class Photos:
-    """The photos of a run, where they come from, and what there is to say about them."""
-
-    source: Path
-    train: Dataset
-    validation: Dataset
-    notes: tuple[str, ...] = ()
-
-    @property
-    def set_aside(self) -> int:
-        """How many findings left something out."""
-        parts = (self.train, self.validation)
-        return sum(problem.severity is Severity.SET_ASIDE for part in parts for problem in part.problems)
-
-
-def read_photos(data: Path) -> Photos:
-    """Training and validation photos of the dataset at ``data``; 20 % are held back where it has no validation split.
-
-    Raises DataError when there is nothing to train on.
-    """
-    parts = {part.split: part for part in read_splits(data)}
-    notes = []
-    if "train" in parts and "val" in parts:
-        training, validation = parts["train"], parts["val"]
-    elif len(parts) > 1 and "train" not in parts:
-        raise DataError(f"{data}: has splits {', '.join(parts)} but no train", hint="name one of them train")
-    else:
-        whole = parts.get("train", next(iter(parts.values())))
-        halves = split_dataset(whole, {"train": 1 - VALIDATION_SHARE, "val": VALIDATION_SHARE}, SPLIT_SEED)
-        training, validation = halves["train"], halves["val"]
-        notes.append(
-            f"no validation split: {len(validation)} of {len(whole)} photos are held back, always the same; "
-            "`herder data split` makes a lasting one"
-        )
-    if not sum(len(record) for record in training):
-        raise DataError(f"{data}: no labelled box in {len(training)} training photos", hint="label some animals first")
-    problems = [p for part in (training, validation) for p in part.problems]
-    notes += [f"{problem.severity.value}: {problem}" for problem in problems[:PROBLEMS_SHOWN]]
-    if len(problems) > PROBLEMS_SHOWN:
-        notes.append(f"... and {len(problems) - PROBLEMS_SHOWN:,} more findings; `herder data check {data}` lists them")
-    return Photos(data, training, validation, tuple(notes))
 
 
 def read_donors(config: TrainConfig) -> tuple[Dataset | None, TrainConfig, list[str]]:
@@ -113,16 +60,6 @@ def read_donors(config: TrainConfig) -> tuple[Dataset | None, TrainConfig, list[
         config = replace(config, augmentation=replace(config.augmentation, copy_paste=PASTED))
         notes.append(f"copy-paste happens in {PASTED:.0%} of the pictures: --set augmentation.copy_paste changes that")
     return donors, config, notes
-
-
-def taught_photos(photos: Photos, networks: list[Network], config: TrainConfig, device: torch.device) -> Photos:
-    """The photos with those that the teachers label, where the settings name a folder of them."""
-    if not config.distillation.unlabelled:
-        return photos
-    folder, known = Path(config.distillation.unlabelled), (*photos.train, *photos.validation)
-    names = photos.train.class_names
-    found = label_photos(folder, networks, known, names, config.distillation, device=device)
-    return replace(photos, train=with_labelled(photos.train, found.photos), notes=(*photos.notes, found.sentence))
 
 
 def base_config(init: Path | None, model: str | None = None) -> TrainConfig:
@@ -231,7 +168,7 @@ def run_training(
     donors, config, notes = read_donors(config)
     device = ranks.pick_device(config.device)
     networks = read_teachers(config.distillation.teachers)
-    photos = taught_photos(photos, networks, config, device)
+    photos = taught_photos(photos, config, device)
     seed_everything(config.seed)
     start = build_network(model, init, photos.train, config)
     network = start.network

@@ -46,7 +46,8 @@ def distill_command(
     """
     # Here, since torch takes seconds to load: `herder --help` should not wait for it.
     from herder.api.distill import distillation_config, measure_teachers, student_start
-    from herder.api.training_run import read_photos, run_training
+    from herder.api.run_photos import read_photos, taught_photos
+    from herder.api.training_run import run_training
     from herder.training.distributed import Ranks
     from herder.training.interfaces import Ending
     from herder.training.run import find_run, read_run_settings
@@ -75,7 +76,8 @@ def distill_command(
     teachers = [teacher, *(more or [])]
     resolved = distillation_config(teachers, student, unlabelled=unlabelled, file=config, settings=changes, base=base)
     ranks = Ranks.from_environment()
-    photos = read_photos(data)
+    device_used = ranks.pick_device(resolved.device)
+    photos = taught_photos(read_photos(data), resolved, device_used)
     trackers = [TerminalTracker(Console(soft_wrap=True))] if ranks.first else []
     result = run_training(photos, model, init, resolved, out, resume=resume, trackers=trackers)
     if not ranks.first:
@@ -88,7 +90,7 @@ def distill_command(
     if result.ending is Ending.INTERRUPTED:
         say(f"stopped; go on with: herder train --resume --out {result.folder}")
         raise typer.Exit(INTERRUPTED)
-    taught = measure_teachers(resolved, photos, device=ranks.pick_device(resolved.device)).as_dict()
+    taught = measure_teachers(resolved, photos, device=device_used).as_dict()
     for who, numbers in ((f"teacher{'s' if more else ''}", taught), ("student", result.metrics)):
         shown = ", ".join(f"{name} {numbers[name]:.3f}" for name in ("mAP50", "mAP50_95") if name in numbers)
         say(f"{who}: {shown} on the validation photos")

@@ -20,8 +20,8 @@ from herder.cli.evaluation_output import SET_ASIDE
 from herder.cli.train import INTERRUPTED, assignments
 
 if TYPE_CHECKING:
+    from herder.api.run_photos import Photos
     from herder.api.setting_search import SearchRun, Trial
-    from herder.api.training_run import Photos
     from herder.training.config import TrainConfig
 
 JSON = "search.json"
@@ -125,7 +125,7 @@ def search_command(
 def _parts(data: Path, on: On, folds: int, seed: int, *, quiet: bool) -> list[Photos]:
     """The photos: one holdout, or one for each fold."""
     from herder.api.cross_validation import CrossValidationSettings, plan_folds
-    from herder.api.training_run import Photos, read_photos
+    from herder.api.run_photos import Photos, read_photos
 
     if on is On.HOLDOUT:
         return [read_photos(data)]

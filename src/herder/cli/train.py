@@ -56,7 +56,8 @@ def train_command(
     Exit code 3 when photos or labels had to be set aside, 130 after Ctrl-C.
     """
     # Here, since torch takes seconds to load: `herder --help` should not wait for it.
-    from herder.api.training_run import base_config, read_photos, run_training
+    from herder.api.run_photos import read_photos, taught_photos
+    from herder.api.training_run import base_config, run_training
     from herder.training.config import load_config
     from herder.training.distributed import Ranks
     from herder.training.interfaces import Ending
@@ -90,13 +91,14 @@ def train_command(
         where = f"{out or 'runs'} holds no run to go on with" if resume else "no photos given"
         raise ConfigError(f"train: {where}", hint="herder train DATA; `herder data pasture` makes some to try")
     resolved = load_config(config, overrides, base=base or base_config(init, model))
-    first = Ranks.from_environment().first
+    ranks = Ranks.from_environment()
+    first = ranks.first
     trackers: list[Tracker] = [TerminalTracker(Console(soft_wrap=True))] if first else []
     if (mlflow or tracking_uri) and first:
         from herder.training.mlflow_tracking import MlflowTracker
 
         trackers.append(MlflowTracker(tracking_uri))
-    photos = read_photos(data)
+    photos = taught_photos(read_photos(data), resolved, ranks.pick_device(resolved.device))
     result = run_training(photos, model, init, resolved, out, resume=resume, trackers=trackers)
     if not first:
         return
