@@ -50,7 +50,7 @@ def certain(spec: ModelSpec) -> Network:
 
 def loss_for(teachers: list[Network], student: Network, **settings: object) -> DistillationLoss:
     return DistillationLoss(
-        DetectionLoss(student.spec), Teachers(teachers, student.spec), DistillationConfig(**settings)
+        DetectionLoss(student.spec), Teachers(teachers, student.spec), student, DistillationConfig(**settings)
     )
 
 

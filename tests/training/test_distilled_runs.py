@@ -38,7 +38,7 @@ def make_loss(spec: ModelSpec) -> Callable[[], DistillationLoss]:
         torch.manual_seed(3)
         wider = dataclasses.replace(spec.architecture, widths=(8, 16, 24, 32, 48))
         teacher = Network(spec.replace(architecture=wider))
-        return DistillationLoss(DetectionLoss(spec), Teachers([teacher], spec), DistillationConfig())
+        return DistillationLoss(DetectionLoss(spec), Teachers([teacher], spec), Network(spec), DistillationConfig())
 
     return make
 

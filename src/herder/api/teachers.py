@@ -81,7 +81,8 @@ def teaching_loss(
     """
     if not networks:
         return labels
-    loss = DistillationLoss(labels, Teachers(networks, student.spec, device=device), config, count=shared_count)
+    teachers = Teachers(networks, student.spec, device=device)
+    loss = DistillationLoss(labels, teachers, student, config, count=shared_count)
     if several and list(loss.parameters()):
         raise ConfigError(
             "distillation.features: several processes cannot share what adapts the student's maps to the teacher's",

@@ -24,7 +24,6 @@ from herder.model.distillation_terms import (
 )
 from herder.model.head import RawOutput, decode_boxes
 from herder.model.losses import DetectionLoss, LossTerms, at_least_one
-from herder.model.neck import neck_widths
 from herder.model.network import Network
 from herder.spec import ModelSpec
 
@@ -117,6 +116,17 @@ class Teachers:
         )
 
 
+def map_widths(network: Network) -> list[int]:
+    """Channels of the neck's maps, as the head takes them: a pruned network has fewer than its architecture says.
+
+    >>> from herder.spec import example_spec
+    >>> map_widths(Network(example_spec()))
+    [16, 32, 32]
+    """
+    convolutions = (next(m for m in stem.modules() if isinstance(m, nn.Conv2d)) for stem in network.head.stems)
+    return [convolution.in_channels for convolution in convolutions]
+
+
 def _weighted_mean(values: Sequence[Tensor], confidences: Sequence[Tensor]) -> Tensor:
     """Mean over teachers of values (B, A, ...), each cell weighted by the teacher's confidence (B, A)."""
     if len(values) == 1:
@@ -141,17 +151,17 @@ class DistillationLoss(nn.Module):
         self,
         labels: DetectionLoss,
         teachers: Teachers,
+        student: Network,
         config: DistillationConfig,
         *,
         count: Callable[[Tensor], Tensor] = at_least_one,
     ) -> None:
         super().__init__()
         self.labels, self.teachers, self.config, self.count = labels, teachers, config, count
-        student = teachers.student.architecture
-        self.reg_max = student.reg_max
+        self.reg_max = student.spec.architecture.reg_max
         self.adapters = nn.ModuleList()
         for network in teachers.networks if config.features else ():
-            pairs = zip(neck_widths(student), neck_widths(network.spec.architecture), strict=True)
+            pairs = zip(map_widths(student), map_widths(network), strict=True)
             self.adapters.append(
                 nn.ModuleList(nn.Identity() if ours == theirs else nn.Conv2d(ours, theirs, 1) for ours, theirs in pairs)
             )
