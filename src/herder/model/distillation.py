@@ -140,8 +140,8 @@ def _weighted_mean(values: Sequence[Tensor], confidences: Sequence[Tensor]) -> T
 class DistillationLoss(nn.Module):
     """The loss of the labels plus what the teachers say; a ``LossFunction`` for the training loop.
 
-    A map with another number of channels than the teacher's goes through a 1 x 1 convolution that learns along and is
-    thrown away afterwards. Terms are divided by the sum of the teachers' confidences, as the labels' terms are by
+    The maps of a student of another architecture than the teacher's go through 1 x 1 convolutions that learn along and
+    are thrown away afterwards. Terms are divided by the sum of the teachers' confidences, as the labels' terms are by
     theirs. Of a one-to-one network the first, one-to-many head is taught, and the features both heads share.
     """
 
@@ -162,8 +162,12 @@ class DistillationLoss(nn.Module):
         self.adapters = nn.ModuleList()
         for network in teachers.networks if config.features else ():
             pairs = zip(map_widths(student), map_widths(network), strict=True)
+            # Channel 7 of one architecture has nothing to do with channel 7 of another, even where both have as many.
+            alike = network.spec.architecture == student.spec.architecture
             self.adapters.append(
-                nn.ModuleList(nn.Identity() if ours == theirs else nn.Conv2d(ours, theirs, 1) for ours, theirs in pairs)
+                nn.ModuleList(
+                    nn.Identity() if alike and ours == theirs else nn.Conv2d(ours, theirs, 1) for ours, theirs in pairs
+                )
             )
 
     def forward(self, raw: RawOutput, boxes: Tensor, classes: Tensor, valid: Tensor, ignore: Tensor) -> DistilledTerms:
