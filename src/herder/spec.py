@@ -61,6 +61,8 @@ class Architecture:
     """A second head trained with one-to-one assignment, whose output needs no NMS (YOLOv10)."""
     batchnorm_eps: float = 1e-3
     """Added to the variance; YOLOX trains with 1e-3."""
+    channels: Mapping[str, tuple[int, int]] = field(default_factory=dict, hash=False)
+    """Input and output channels of the convolutions that pruning made narrower than the widths above, by their names."""
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -120,8 +122,11 @@ class ModelSpec:
         return replace(self, temperature=temperature, score_threshold=yes / (yes + no))
 
     def to_json(self) -> str:
-        """One line of JSON, keys sorted."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """One line of JSON, keys sorted. Only pruned models name ``channels``, so that older herders read the others."""
+        data = asdict(self)
+        if not self.architecture.channels:
+            del data["architecture"]["channels"]
+        return json.dumps(data, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, *, source: str = "model spec") -> ModelSpec:
@@ -142,6 +147,7 @@ class ModelSpec:
                 hint="upgrade herder",
             )
         data["architecture"] = _build(Architecture, data["architecture"], f"{source}: architecture")
+        data["architecture"] = _read_channels(data["architecture"], f"{source}: architecture: channels")
         spec: ModelSpec = _build(cls, data, source)
         _check(spec, source)
         return spec
@@ -159,6 +165,16 @@ def _build(cls: type, data: object, source: str) -> Any:
         return cls(**values)
     except TypeError as error:
         raise ModelFileError(f"{source}: {error}", hint="the file is damaged") from None
+
+
+def _read_channels(a: Architecture, source: str) -> Architecture:
+    """The architecture with pairs for JSON's lists. Raises ModelFileError where they are no pairs of channels."""
+    if not isinstance(a.channels, dict):
+        raise ModelFileError(f"{source}: found {type(a.channels).__name__}", hint="the file is damaged")
+    for name, pair in a.channels.items():
+        if not isinstance(pair, list) or len(pair) != 2 or not all(type(n) is int and 1 <= n <= 65536 for n in pair):
+            raise ModelFileError(f"{source}: {name}: found {pair!r}, wanted two counts", hint="the file is damaged")
+    return replace(a, channels={name: (pair[0], pair[1]) for name, pair in a.channels.items()})
 
 
 def _check(spec: ModelSpec, source: str) -> None:

@@ -11,6 +11,7 @@ from herder.errors import ConfigError
 from herder.inference import STRIDE
 from herder.model.backbone import Backbone
 from herder.model.blocks import Conv
+from herder.model.channels import resize_channels
 from herder.model.head import Head, RawOutput, decode_boxes, decode_scores
 from herder.model.neck import Neck, neck_widths
 from herder.spec import ModelSpec
@@ -36,6 +37,7 @@ class Network(nn.Module):
         self.head = Head(a, neck_widths(a), len(spec.class_names))
         self.one_to_one_head = Head(a, neck_widths(a), len(spec.class_names)) if a.one_to_one else None
         self.folded_input = False
+        resize_channels(self, a.channels)
 
     def forward(self, images: Tensor) -> RawOutput | tuple[Tensor, Tensor]:
         """Images (B, 3, H, W) RGB, 0..255, uint8 or float, to RawOutput in training mode, else to decoded boxes and

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from herder.errors import ConfigError, ModelFileError
+from herder.model.channels import channels_of
+from herder.model.families import make_spec
+from herder.model.files import load_model, save_model
+from herder.model.flops import count_work
+from herder.model.network import Network
+from herder.model.pruning import Importance, Scope, prune
+from herder.model.sparsity import sparsify, sparsity, zipped_bytes
+from herder.spec import ModelSpec, example_spec
+
+pytest.importorskip("torch_pruning")
+
+
+def tiny(**changes: object) -> Network:
+    torch.manual_seed(0)
+    spec = example_spec()
+    network = Network(spec.replace(input_size=64, architecture=replace(spec.architecture, **changes))).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    return network
+
+
+VARIANTS = [
+    {},
+    {"depthwise": True, "stem": "focus", "objectness": True, "reg_max": 0},
+    {"neck": "fpn", "neck_width": 16},
+    {"attention": True, "head_depthwise": True, "one_to_one": True},
+]
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_pruned_networks_are_smaller_and_survive_a_file(changes: dict[str, object], tmp_path: Path) -> None:
+    network = tiny(**changes)
+    small = prune(network, 0.4, scope=Scope.LAYER, multiple=1)
+    assert 0.2 < count_work(small, 64, 64).parameters / count_work(network, 64, 64).parameters < 0.6
+    save_model(small, small.spec, tmp_path / "small.safetensors")
+    again = load_model(tmp_path / "small.safetensors")
+    photos = torch.rand(2, 3, 64, 96) * 255
+    for one, other in zip(small(photos), again(photos), strict=True):
+        assert torch.equal(one, other)
+    boxes, scores = again.fused()(photos)
+    torch.testing.assert_close(boxes, small(photos)[0], atol=1e-2, rtol=1e-3)
+    assert scores.shape == network(photos)[1].shape
+
+
+def test_channels_without_weight_go_first_and_change_nothing() -> None:
+    """A channel whose weights and norm are zero adds nothing: taking it out must leave the output as it was."""
+    network = tiny()
+    conv = network.head.cls_convs[0][0]
+    with torch.no_grad():
+        conv.conv.weight[8:] = 0
+        conv.bn.weight[8:] = 0
+        conv.bn.bias[8:] = 0
+        network.head.cls_convs[0][1].conv.weight[:, 8:] = 0
+    photos = torch.rand(1, 3, 64, 64) * 255
+    small = prune(network, 0.02, scope=Scope.GLOBAL, multiple=1)
+    name = "head.cls_convs.0.0.conv"
+    kept = channels_of(small)[name][1]
+    assert 8 <= kept < 16
+    assert {n for n, pair in small.spec.architecture.channels.items()} == {name, "head.cls_convs.0.1.conv"}
+    for one, other in zip(network(photos), small(photos), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("importance", Importance)
+@pytest.mark.parametrize("scope", Scope)
+def test_every_importance_and_scope_prunes_and_again(scope: Scope, importance: Importance) -> None:
+    once = prune(tiny(), 0.3, scope=scope, importance=importance, multiple=1)
+    twice = prune(once, 0.3, scope=scope, importance=importance, multiple=1)
+    sizes = [sum(p.numel() for p in n.parameters()) for n in (tiny(), once, twice)]
+    assert sizes[0] > sizes[1] > sizes[2]
+    assert min(outputs for _, outputs in channels_of(twice).values()) >= 1
+
+
+def test_channels_are_multiples_and_outputs_stay() -> None:
+    network = Network(make_spec("yolox-nano", ("alpaca", "goat"), input_size=64))
+    small = prune(network, 0.3, scope=Scope.LAYER, multiple=4)
+    before, after = channels_of(network), channels_of(small)
+    for name, (_, outputs) in after.items():
+        if "_preds." in name:
+            assert outputs == before[name][1]
+        else:
+            assert outputs % 4 == 0
+
+
+def test_a_pruned_network_learns() -> None:
+    small = prune(tiny(), 0.3).train()
+    raw = small(torch.rand(2, 3, 64, 64) * 255)
+    (raw.box.square().mean() + raw.cls.square().mean()).backward()
+    assert all(p.grad is not None for p in small.parameters())
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.5, 0.0, -0.1, 0.99, float("nan")])
+@pytest.mark.parametrize("scope", Scope)
+def test_ratios_that_leave_nothing_are_refused(ratio: float, scope: Scope) -> None:
+    with pytest.raises(ConfigError, match="ratio"):
+        prune(tiny(), ratio, scope=scope)
+
+
+def test_only_pruned_specs_name_channels() -> None:
+    spec = example_spec()
+    assert '"channels"' not in spec.to_json()
+    small = prune(tiny(), 0.3).spec
+    assert ModelSpec.from_json(small.to_json()) == small
+
+
+@pytest.mark.parametrize(
+    "channels", [{"nothing": [1, 1]}, {"backbone.stem.conv": [3]}, {"backbone.stem.conv": [3, 0]}, [1], {"x": "y"}]
+)
+def test_damaged_channels_are_refused(channels: object) -> None:
+    import json
+
+    data = json.loads(example_spec().to_json())
+    data["architecture"]["channels"] = channels
+    with pytest.raises(ModelFileError):
+        Network(ModelSpec.from_json(json.dumps(data)))
+
+
+def test_unstructured_zeroes_the_least_weights_and_the_file_zips_better(tmp_path: Path) -> None:
+    network = tiny()
+    sparse = sparsify(network, 0.5)
+    assert sparsity(sparse) == pytest.approx(0.5, abs=1e-4)
+    assert sparsity(network) == 0
+    pairs = [
+        (a.weight, b.weight)
+        for a, b in zip(network.modules(), sparse.modules(), strict=True)
+        if isinstance(a, torch.nn.Conv2d)
+    ]
+    gone = torch.cat([a[b == 0].abs() for a, b in pairs]).max()
+    kept = torch.cat([a[b != 0].abs() for a, b in pairs]).min()
+    assert gone <= kept
+    sizes = []
+    for name, n in (("dense", network), ("sparse", sparse)):
+        save_model(n, n.spec, tmp_path / name)
+        sizes.append(((tmp_path / name).stat().st_size, zipped_bytes(tmp_path / name)))
+    assert sizes[0][0] == sizes[1][0]
+    assert sizes[1][1] < 0.7 * sizes[0][1]
