@@ -62,7 +62,7 @@ class Architecture:
     batchnorm_eps: float = 1e-3
     """Added to the variance; YOLOX trains with 1e-3."""
     channels: Mapping[str, tuple[int, int]] = field(default_factory=dict, hash=False)
-    """Input and output channels of the convolutions that pruning made narrower than the widths above, by their names."""
+    """Input and output channels of the convolutions that pruning made narrower than the widths above, by name."""
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -122,7 +122,7 @@ class ModelSpec:
         return replace(self, temperature=temperature, score_threshold=yes / (yes + no))
 
     def to_json(self) -> str:
-        """One line of JSON, keys sorted. Only pruned models name ``channels``, so that older herders read the others."""
+        """One line of JSON, keys sorted. Only pruned models name ``channels``: older herders read the others."""
         data = asdict(self)
         if not self.architecture.channels:
             del data["architecture"]["channels"]

@@ -62,7 +62,7 @@ def test_channels_without_weight_go_first_and_change_nothing() -> None:
         conv.bn.bias[8:] = 0
         network.head.cls_convs[0][1].conv.weight[:, 8:] = 0
     photos = torch.rand(1, 3, 64, 64) * 255
-    small = prune(network, 0.02, scope=Scope.GLOBAL, multiple=1)
+    small = prune(network, 0.004, scope=Scope.GLOBAL, multiple=1)
     name = "head.cls_convs.0.0.conv"
     kept = channels_of(small)[name][1]
     assert 8 <= kept < 16

@@ -74,7 +74,7 @@ class PruneSettings:
 
 def run_pruning(
     model: Path,
-    data: str | Path | Photos,
+    data: Path | Photos,
     out: Path,
     settings: PruneSettings | None = None,
     config: TrainConfig | None = None,
@@ -139,7 +139,7 @@ def prune_model(
 ) -> PruneResult:
     """The Python twin of ``herder prune``; ``training`` are fields of ``TrainConfig`` for the fine-tuning."""
     config = load_config(None, dict(training or {}), base=base_config(Path(model)))
-    return run_pruning(Path(model), data, Path(out), settings, config)
+    return run_pruning(Path(model), Path(data), Path(out), settings, config)
 
 
 def paired_milliseconds(first: Network, second: Network, rounds: int = ROUNDS) -> tuple[float, float]:

@@ -30,7 +30,7 @@ def sparsify(network: Network, ratio: float) -> Network:
     # Not a threshold: equal magnitudes would all fall with it. A stable sort picks the same ones each time.
     keep = torch.ones_like(magnitudes)
     keep[magnitudes.argsort(stable=True)[: round(ratio * len(magnitudes))]] = 0
-    for weight, mask in zip(weights, keep.split([weight.numel() for weight in weights]), strict=True):
+    for weight, mask in zip(weights, torch.split(keep, [weight.numel() for weight in weights]), strict=True):
         weight.mul_(mask.view_as(weight))
     return sparse
 
