@@ -1,8 +1,8 @@
 """Structured pruning: whole channels go, and with them everything that depends on them.
 
 What depends on what is found by a dependency graph (DepGraph, https://arxiv.org/abs/2301.12900, torch-pruning): a
-channel of one convolution is an input of the next, and additions and concatenations tie others to it. A group's importance is
-the L1 or L2 norm of its weights (https://arxiv.org/abs/1608.08710) or the scale of its batch norms
+channel of one convolution is an input of the next, and additions and concatenations tie others to it. A group's
+importance is the L1 or L2 norm of its weights (https://arxiv.org/abs/1608.08710) or the scale of its batch norms
 (https://arxiv.org/abs/1708.06519). What the head says (classes, box sides, objectness) keeps its channels.
 """
 
