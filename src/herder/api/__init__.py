@@ -18,7 +18,7 @@ ENGINES = ("auto", "torch", "onnx", "openvino")
 
 
 def load(path: str | Path, *, engine: str = "auto", threads: int | None = None) -> Detector:
-    """Open a model file: ``.safetensors`` runs in torch, ``.onnx`` in ONNX Runtime or OpenVINO.
+    """Open a model file: ``.safetensors`` runs in torch, ``.onnx`` in ONNX Runtime or OpenVINO, ``.xml`` in OpenVINO.
 
     ``engine`` is ``auto``, ``torch``, ``onnx`` or ``openvino``; ``threads`` the number of CPU threads, all physical
     cores where None. Raises ModelFileError for a file that is no herder model, ConfigError for an engine that cannot
@@ -27,12 +27,12 @@ def load(path: str | Path, *, engine: str = "auto", threads: int | None = None) 
     path = Path(path)
     if engine not in ENGINES:
         raise ConfigError(f"engine {engine!r} is not known", hint=f"use one of {', '.join(ENGINES)}")
-    if path.suffix == ".onnx":
+    if path.suffix in (".onnx", ".xml"):
         if engine == "torch":
-            raise ConfigError(f"{path}: torch cannot run an ONNX file", hint="use --engine onnx or openvino")
-        from herder.edge.runtime import OnnxEngine, OpenVinoEngine
+            raise ConfigError(f"{path}: torch cannot run an exported file", hint="use --engine onnx or openvino")
+        from herder.edge.engine_files import open_engine
 
-        return Detector((OpenVinoEngine if engine == "openvino" else OnnxEngine)(path, threads=threads))
+        return Detector(open_engine(path, engine, threads))
     if path.suffix == ".safetensors":
         if engine not in ("auto", "torch"):
             raise ConfigError(f"{path}: {engine} cannot run a safetensors file", hint=f"`herder export {path}` first")
@@ -46,7 +46,9 @@ def load(path: str | Path, *, engine: str = "auto", threads: int | None = None) 
         return Detector(TorchEngine(load_model(path)))
     if not path.exists():
         raise ModelFileError(f"{path}: no such file", hint="check the path, or train a model first")
-    raise ModelFileError(f"{path}: unknown kind of model file {path.suffix!r}", hint="wanted .safetensors or .onnx")
+    raise ModelFileError(
+        f"{path}: unknown kind of model file {path.suffix!r}", hint="wanted .safetensors, .onnx or .xml"
+    )
 
 
 def train(

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -148,7 +148,7 @@ def metadata(spec: ModelSpec, facts: ExportFacts) -> dict[str, str]:
     """What a file says about itself: the whole spec, and plain entries for readers that do not know herder."""
     return {
         METADATA_KEY: spec.to_json(),
-        FACTS_KEY: json.dumps(asdict(facts)),
+        FACTS_KEY: facts.to_json(),
         "name": spec.name,
         "names": json.dumps(dict(enumerate(spec.class_names)), ensure_ascii=False),
         "layout": "NCHW",

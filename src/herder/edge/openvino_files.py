@@ -1,0 +1,73 @@
+"""OpenVINO's own files (IR): ``model.xml`` with the graph and ``model.bin`` with the weights beside it.
+
+Spec and facts stand in the section ``herder`` of the graph's runtime info, under the keys that ONNX files use, together
+with the SHA-256 of the weights: two files can be parted, and the graph says which weights are its own.
+https://docs.openvino.ai/2025/documentation/openvino-ir-format.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from herder.edge.engine_packages import openvino_package
+from herder.edge.export_facts import FACTS_KEY, ExportFacts
+from herder.errors import ConfigError, ModelFileError
+from herder.files import write_atomic
+from herder.spec import METADATA_KEY, ModelSpec
+
+SECTION = "herder"
+"""The section of the runtime info that holds herder's entries."""
+
+WEIGHTS_KEY = "herder_weights_sha256"
+"""The entry that names the weights of this graph."""
+
+
+def save_openvino(model: Any, out: Path, spec: ModelSpec, facts: ExportFacts, *, half: bool) -> int:
+    """Write an ``openvino.Model`` as ``out`` (.xml) with its .bin beside it, and return the bytes of both.
+
+    ``half`` stores weights that are float32 as float16; OpenVINO computes in float32 all the same. ``model`` itself
+    stays as it was. Raises ConfigError where ``out`` is not called .xml, ResourceError where it cannot be written.
+    """
+    if out.suffix != ".xml":
+        raise ConfigError(f"{out}: OpenVINO's files end in .xml", hint=f"use {out.with_suffix('.xml').name}")
+    ov = openvino_package()
+    described = model.clone()
+    for key, text in {METADATA_KEY: spec.to_json(), FACTS_KEY: facts.to_json()}.items():
+        described.set_rt_info(text, [SECTION, key])
+    with tempfile.TemporaryDirectory(prefix="herder-openvino-") as folder:
+        part = Path(folder) / "model.xml"
+        ov.save_model(described, part, compress_to_fp16=half)
+        weights = part.with_suffix(".bin").read_bytes()
+        described.set_rt_info(hashlib.sha256(weights).hexdigest(), [SECTION, WEIGHTS_KEY])
+        ov.save_model(described, part, compress_to_fp16=half)
+        graph = part.read_bytes()
+    write_atomic(out.with_suffix(".bin"), weights)
+    write_atomic(out, graph)  # last: a graph is never there without its weights
+    return len(graph) + len(weights)
+
+
+def openvino_metadata(model: Any, path: Path) -> dict[str, str]:
+    """The entries that an ``openvino.Model``, read from ``path`` (.onnx or .xml), has about itself.
+
+    Raises ModelFileError where the weights beside an .xml file are missing or another file's.
+    """
+    if path.suffix == ".xml":
+        if not model.has_rt_info([SECTION]):
+            return {}
+        kept = {key: str(value) for key, value in model.get_rt_info([SECTION]).value.items()}
+        _check_weights(path, kept.get(WEIGHTS_KEY))
+        return kept
+    # OpenVINO keeps an ONNX file's metadata under this name.
+    framework = model.get_rt_info(["framework"]) if model.has_rt_info(["framework"]) else None
+    return {key: str(value) for key, value in framework.value.items()} if framework else {}
+
+
+def _check_weights(path: Path, sha256: str | None) -> None:
+    weights = path.with_suffix(".bin")
+    if sha256 is not None and hashlib.sha256(weights.read_bytes()).hexdigest() != sha256:
+        raise ModelFileError(
+            f"{weights}: are not the weights of {path.name}", hint="copy both files together, or export again"
+        )
