@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from herder.errors import MissingExtraError
+
+_REPORTER = "openvino_telemetry"
 
 
 def onnxruntime_package() -> ModuleType:
@@ -22,17 +26,26 @@ def onnxruntime_package() -> ModuleType:
 
 def openvino_package() -> ModuleType:
     """OpenVINO without its reporter. Raises MissingExtraError where it is not installed."""
-    # OpenVINO reports its own import to a server unless its reporter is missing: for this one import, it is.
-    name = "openvino_telemetry"
-    hidden = "openvino" not in sys.modules and name not in sys.modules
-    if hidden:
-        sys.modules[name] = None  # type: ignore[assignment]
     try:
-        import openvino
+        with without_reporter("openvino"):
+            import openvino
     except ImportError as error:
         raise MissingExtraError("the OpenVINO engine", "openvino") from error
-    finally:
-        if hidden:
-            del sys.modules[name]
     module: ModuleType = openvino
     return module
+
+
+@contextmanager
+def without_reporter(package: str) -> Iterator[None]:
+    """Hide OpenVINO's reporter from a package while it is first imported: it tells a server of every use otherwise."""
+    if package in sys.modules:
+        yield
+        return
+    before = sys.modules.get(_REPORTER)
+    sys.modules[_REPORTER] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[_REPORTER]
+        if before is not None:
+            sys.modules[_REPORTER] = before
