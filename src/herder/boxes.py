@@ -188,16 +188,26 @@ class Letterbox:
         )
 
     def apply(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Lay ``photo`` (H, W, 3) on the canvas: (canvas_height, canvas_width, 3) uint8."""
+        """Lay ``photo`` (H, W, 3) on a new canvas: (canvas_height, canvas_width, 3) uint8."""
+        canvas = np.empty((self.canvas_height, self.canvas_width, 3), np.uint8)
+        self.lay(photo, canvas)
+        return canvas
+
+    def lay(self, photo: NDArray[np.uint8], canvas: NDArray[np.uint8]) -> None:
+        """Lay ``photo`` (H, W, 3) on ``canvas`` (canvas_height, canvas_width, 3) uint8, whatever was there before.
+
+        ``photo`` may be a reduced copy of the photo that was fitted, as decoders give it: boxes go back to the whole
+        one.
+        """
         width, height = self.scaled_size
-        canvas = np.full((self.canvas_height, self.canvas_width, 3), PAD_VALUE, np.uint8)
+        canvas[height:] = PAD_VALUE
+        canvas[:height, width:] = PAD_VALUE
         if (photo.shape[1], photo.shape[0]) == (width, height):
             canvas[:height, :width] = photo
         else:
             # INTER_AREA keeps a strong reduction free of aliasing; for growing it would be nearest neighbour.
-            how = cv2.INTER_AREA if self.scale < 0.5 else cv2.INTER_LINEAR
+            how = cv2.INTER_AREA if max(width, height) < 0.5 * max(photo.shape[:2]) else cv2.INTER_LINEAR
             cv2.resize(photo, (width, height), dst=canvas[:height, :width], interpolation=how)
-        return canvas
 
     @property
     def factors(self) -> FloatArray:

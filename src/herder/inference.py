@@ -7,6 +7,7 @@ Notation: B photos, A candidate boxes (cells of all output levels), K classes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, overload
 
@@ -45,6 +46,17 @@ class Engine(Protocol):
 
     def predict(self, canvases: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         """Canvases (B, H, W, 3) RGB to boxes (B, A, 4) xyxy in canvas pixels and scores (B, A, K) in 0..1."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What counts as found, and at which size to look; ``Detector.wanted`` checks it."""
+
+    score: float
+    iou: float
+    size: int
+    """Longest side in pixels that the network sees."""
+    limit: int
 
 
 class Detector:
@@ -123,23 +135,50 @@ class Detector:
         Settings are checked at once; photos are read as their turn comes, and the one that cannot be read raises
         DataError then.
         """
-        size = self._checked_size(size)
-        score = _fraction("score", self.spec.score_threshold if score is None else score)
-        iou = _fraction("iou", self.spec.nms_iou if iou is None else iou)
-        limit = _positive("limit", self.spec.max_detections if limit is None else limit)
-        return self._stream(photos, score, iou, size, limit, _positive("batch", batch))
+        wanted = self.wanted(score=score, iou=iou, size=size, limit=limit)
+        return self._stream(photos, wanted, _positive("batch", batch))
 
-    def _stream(
-        self, photos: Iterable[Photo], score: float, iou: float, size: int, limit: int, batch: int
-    ) -> Iterator[Detections]:
+    def wanted(
+        self,
+        *,
+        score: float | None = None,
+        iou: float | None = None,
+        size: int | None = None,
+        limit: int | None = None,
+    ) -> Wanted:
+        """These settings, the model's own for None. Raises ConfigError for one that is out of range."""
+        return Wanted(
+            _fraction("score", self.spec.score_threshold if score is None else score),
+            _fraction("iou", self.spec.nms_iou if iou is None else iou),
+            self._checked_size(size),
+            _positive("limit", self.spec.max_detections if limit is None else limit),
+        )
+
+    def fit(self, width: int, height: int, size: int) -> Letterbox:
+        """How a photo of ``width`` x ``height`` pixels lies on its canvas."""
+        return Letterbox.fit(width, height, size, None if self.engine.fixed_size else STRIDE)
+
+    def found(self, boxes: FloatArray, scores: FloatArray, fit: Letterbox, wanted: Wanted) -> Detections:
+        """One photo's candidates, boxes (A, 4) in canvas pixels and scores (A, K), as what was found on the photo."""
+        temperature, score = self.spec.temperature, wanted.score
+        # Selection looks at the network's own scores, so that calibration can neither tie nor reorder boxes. The floor
+        # lies one step of float32 under the wanted score, and what rounding let through is dropped after.
+        floor = score if temperature == 1 else float(tempered(np.nextafter(np.float32(score), 0), 1 / temperature))
+        picked = select(boxes, scores, floor, wanted.iou if self.engine.needs_nms else None, wanted.limit)
+        if temperature != 1:
+            sure = tempered(picked.scores, temperature).astype(np.float32)
+            picked = Detections(picked.boxes, sure, picked.classes).above(score)
+        return Detections(fit.inverse(picked.boxes), picked.scores, picked.classes, self.class_names)
+
+    def _stream(self, photos: Iterable[Photo], wanted: Wanted, batch: int) -> Iterator[Detections]:
         waiting: list[NDArray[np.uint8]] = []
         for photo in photos:
             waiting.append(as_rgb(photo))
             if len(waiting) >= batch:
-                yield from self._detect_batch(waiting, score, iou, size, limit)
+                yield from self._detect_batch(waiting, wanted)
                 waiting = []
         if waiting:
-            yield from self._detect_batch(waiting, score, iou, size, limit)
+            yield from self._detect_batch(waiting, wanted)
 
     def _checked_size(self, size: int | None) -> int:
         fixed = self.engine.fixed_size
@@ -154,22 +193,17 @@ class Detector:
             )
         return size
 
-    def _detect_batch(
-        self, photos: list[NDArray[np.uint8]], score: float, iou: float, size: int, limit: int
-    ) -> Iterator[Detections]:
-        stride = None if self.engine.fixed_size else STRIDE
-        temperature = self.spec.temperature
-        # Selection looks at the network's own scores, so that calibration can neither tie nor reorder boxes. The floor
-        # lies one step of float32 under the wanted score, and what rounding let through is dropped after.
-        floor = score if temperature == 1 else float(tempered(np.nextafter(np.float32(score), 0), 1 / temperature))
-        fits = [Letterbox.fit(photo.shape[1], photo.shape[0], size, stride) for photo in photos]
+    def _detect_batch(self, photos: list[NDArray[np.uint8]], wanted: Wanted) -> Iterator[Detections]:
+        fits = [self.fit(photo.shape[1], photo.shape[0], wanted.size) for photo in photos]
         found: dict[int, Detections] = {}
         # Photos that share a canvas share a batch: no photo pays for another's padding, and each one's
         # result is the same whether it comes alone or in company.
         for shape in dict.fromkeys((fit.canvas_height, fit.canvas_width) for fit in fits):
             same = [i for i, fit in enumerate(fits) if (fit.canvas_height, fit.canvas_width) == shape]
             try:
-                canvases = np.stack([fits[i].apply(photos[i]) for i in same])  # (b, H, W, 3)
+                canvases = np.empty((len(same), *shape, 3), np.uint8)  # (b, H, W, 3)
+                for row, i in enumerate(same):
+                    fits[i].lay(photos[i], canvases[row])
                 boxes, scores = self.engine.predict(canvases)
             except MemoryError:
                 raise ResourceError(
@@ -177,11 +211,7 @@ class Detector:
                     hint="use a smaller batch or size",
                 ) from None
             for row, i in enumerate(same):
-                picked = select(boxes[row], scores[row], floor, iou if self.engine.needs_nms else None, limit)
-                if temperature != 1:
-                    sure = tempered(picked.scores, temperature).astype(np.float32)
-                    picked = Detections(picked.boxes, sure, picked.classes).above(score)
-                found[i] = Detections(fits[i].inverse(picked.boxes), picked.scores, picked.classes, self.class_names)
+                found[i] = self.found(boxes[row], scores[row], fits[i], wanted)
         for i in range(len(photos)):
             yield found[i]
 
