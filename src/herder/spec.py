@@ -24,6 +24,18 @@ TEMPERATURES = (0.01, 100.0)
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """What is int8 in a network that was trained for it; its norms are folded and its scales are tensors of the file."""
+
+    weight_bits: int = 8
+    """8, or 7: processors without VNNI add products in 16 bits, which two full int8 products can overflow."""
+    before_activation: bool = False
+    """Whether what a convolution gives is int8 before its activation too, as ONNX Runtime wants it."""
+    float_layers: tuple[str, ...] = ()
+    """Names of convolutions whose weights stay float."""
+
+
+@dataclass(frozen=True)
 class Architecture:
     """The network, as numbers: two models with the same architecture have the same tensors."""
 
@@ -63,6 +75,8 @@ class Architecture:
     """Added to the variance; YOLOX trains with 1e-3."""
     channels: Mapping[str, tuple[int, int]] = field(default_factory=dict, hash=False)
     """Input and output channels of the convolutions that pruning made narrower than the widths above, by name."""
+    quantization: Quantization | None = None
+    """What is int8, where quantization-aware training made it so."""
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -122,10 +136,12 @@ class ModelSpec:
         return replace(self, temperature=temperature, score_threshold=yes / (yes + no))
 
     def to_json(self) -> str:
-        """One line of JSON, keys sorted. Only pruned models name ``channels``: older herders read the others."""
+        """One line of JSON, keys sorted. Only pruned models name ``channels``, only quantized ones ``quantization``: older
+        herders read the others."""
         data = asdict(self)
-        if not self.architecture.channels:
-            del data["architecture"]["channels"]
+        for name in ("channels", "quantization"):
+            if not data["architecture"][name]:
+                del data["architecture"][name]
         return json.dumps(data, sort_keys=True)
 
     @classmethod
@@ -148,6 +164,7 @@ class ModelSpec:
             )
         data["architecture"] = _build(Architecture, data["architecture"], f"{source}: architecture")
         data["architecture"] = _read_channels(data["architecture"], f"{source}: architecture: channels")
+        data["architecture"] = _read_quantization(data["architecture"], f"{source}: architecture: quantization")
         spec: ModelSpec = _build(cls, data, source)
         _check(spec, source)
         return spec
@@ -175,6 +192,17 @@ def _read_channels(a: Architecture, source: str) -> Architecture:
         if not isinstance(pair, list) or len(pair) != 2 or not all(type(n) is int and 1 <= n <= 65536 for n in pair):
             raise ModelFileError(f"{source}: {name}: found {pair!r}, wanted two counts", hint="the file is damaged")
     return replace(a, channels={name: (pair[0], pair[1]) for name, pair in a.channels.items()})
+
+
+def _read_quantization(a: Architecture, source: str) -> Architecture:
+    """The architecture with a Quantization for JSON's object. Raises ModelFileError where it makes no sense."""
+    if a.quantization is None:
+        return a
+    q: Quantization = _build(Quantization, a.quantization, source)
+    named = isinstance(q.float_layers, tuple) and all(isinstance(name, str) for name in q.float_layers)
+    if q.weight_bits not in (7, 8) or not isinstance(q.before_activation, bool) or not named:
+        raise ModelFileError(f"{source}: found {q}", hint="the file is damaged")
+    return replace(a, quantization=q)
 
 
 def _check(spec: ModelSpec, source: str) -> None:

@@ -97,11 +97,14 @@ class Bottleneck(nn.Module):
         self.conv1 = Conv(a, width, width)
         self.conv2 = conv3(a, width, width, depthwise=a.depthwise)
         self.add = add
+        self.joined = nn.Identity()  # where quantization rounds the sum
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
         y: Tensor = self.conv2(self.conv1(x))
-        return x + y if self.add else y
+        if self.add:
+            y = self.joined(x + y)
+        return y
 
 
 class CSPLayer(nn.Module):
@@ -150,8 +153,10 @@ class SqueezeExcitation(nn.Module):
         super().__init__()
         self.squeeze = nn.Conv2d(width, max(8, width // reduction), 1)
         self.excite = nn.Conv2d(max(8, width // reduction), width, 1)
+        self.joined = nn.Identity()  # where quantization rounds the product
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
         mean = x.mean(dim=(2, 3), keepdim=True)  # (B, C, 1, 1)
-        return x * torch.sigmoid(self.excite(torch.relu(self.squeeze(mean))))
+        y: Tensor = self.joined(x * torch.sigmoid(self.excite(torch.relu(self.squeeze(mean)))))
+        return y

@@ -8,7 +8,7 @@ Notation: B photos, A cells, K classes of the student, R bins, P cells that a te
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from herder.model.distillation_terms import (
 from herder.model.head import RawOutput, decode_boxes
 from herder.model.losses import DetectionLoss, LossTerms, at_least_one
 from herder.model.network import Network
-from herder.spec import ModelSpec
+from herder.spec import Architecture, ModelSpec
 
 FLOOR = 0.05
 """A cell whose best score in the teacher is lower has no box worth learning."""
@@ -163,7 +163,7 @@ class DistillationLoss(nn.Module):
         for network in teachers.networks if config.features else ():
             pairs = zip(map_widths(student), map_widths(network), strict=True)
             # Channel 7 of one architecture has nothing to do with channel 7 of another, even where both have as many.
-            alike = network.spec.architecture == student.spec.architecture
+            alike = _float(network.spec) == _float(student.spec)
             self.adapters.append(
                 nn.ModuleList(
                     nn.Identity() if alike and ours == theirs else nn.Conv2d(ours, theirs, 1) for ours, theirs in pairs
@@ -201,6 +201,11 @@ class DistillationLoss(nn.Module):
             ]
             features = torch.stack(each).mean()
         return cls * c.cls, box * c.box, dfl * c.dfl, features * c.features
+
+
+def _float(spec: ModelSpec) -> Architecture:
+    """The architecture before any quantization, which leaves each channel its meaning."""
+    return replace(spec.architecture, quantization=None)
 
 
 def _modules(adapters: nn.Module) -> list[nn.Module]:

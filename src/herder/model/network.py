@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from herder.errors import ConfigError
 from herder.inference import STRIDE
 from herder.model.backbone import Backbone
-from herder.model.blocks import Conv
+from herder.model.blocks import Conv, Focus
 from herder.model.channels import resize_channels
 from herder.model.head import Head, RawOutput, decode_boxes, decode_scores
 from herder.model.neck import Neck, neck_widths
+from herder.model.plain_stem import plain_stem
+from herder.model.quantized_layers import quantize_layers
 from herder.spec import ModelSpec
 
 
@@ -38,6 +40,9 @@ class Network(nn.Module):
         self.one_to_one_head = Head(a, neck_widths(a), len(spec.class_names)) if a.one_to_one else None
         self.folded_input = False
         resize_channels(self, a.channels)
+        if a.quantization is not None:
+            self.fold()
+            quantize_layers(self, a.quantization)
 
     def forward(self, images: Tensor) -> RawOutput | tuple[Tensor, Tensor]:
         """Images (B, 3, H, W) RGB, 0..255, uint8 or float, to RawOutput in training mode, else to decoded boxes and
@@ -82,14 +87,21 @@ class Network(nn.Module):
         """Whether overlapping boxes of one animal remain in the output."""
         return not self.spec.architecture.one_to_one
 
-    @torch.no_grad()
     def fused(self) -> Network:
         """Return a copy for inference: batch norms and input normalisation folded into the convolutions, eval mode."""
         network = copy.deepcopy(self).eval()
-        for module in network.modules():
+        network.fold()
+        return network
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Fold batch norms and input normalisation into the convolutions of this very network, once."""
+        if self.folded_input:
+            return
+        for module in self.modules():
             if isinstance(module, Conv):
                 module.fuse()
-        stem = network.backbone.stem
+        stem = self.backbone.stem
         first = (stem if isinstance(stem, Conv) else stem.conv).conv
         weight = first.weight * self.spec.scale
         if self.spec.channel_order == "bgr":
@@ -97,5 +109,6 @@ class Network(nn.Module):
             outputs, inputs, height, width = weight.shape
             weight = weight.view(outputs, inputs // 3, 3, height, width).flip(2).flatten(1, 2)
         first.weight.copy_(weight)
-        network.folded_input = True
-        return network
+        if isinstance(stem, Focus):
+            self.backbone.stem = plain_stem(stem)
+        self.folded_input = True
