@@ -14,12 +14,12 @@ EXPORTED = (".onnx", ".xml")
 ENGINES = ("auto", "onnx", "openvino")
 
 
-def open_engine(path: str | Path, engine: str = "auto", threads: int | None = None) -> Engine:
+def open_engine(path: str | Path, engine: str = "auto", threads: int | None = None, streams: int = 1) -> Engine:
     """The engine for an ``.onnx`` or ``.xml`` file: ``onnx`` (ONNX Runtime), ``openvino`` or ``auto``.
 
     ``auto`` is ONNX Runtime for .onnx and OpenVINO for .xml. ``threads`` are CPU threads, one for each physical core
-    where None. Raises ModelFileError for a file that is no herder model, ConfigError for an engine that cannot run it,
-    MissingExtraError where the engine is not installed.
+    where None, shared by ``streams`` callers at a time. Raises ModelFileError for a file that is no herder model,
+    ConfigError for an engine that cannot run it, MissingExtraError where the engine is not installed.
     """
     path = Path(path)
     if engine not in ENGINES:
@@ -27,9 +27,9 @@ def open_engine(path: str | Path, engine: str = "auto", threads: int | None = No
     if path.suffix == ".xml":
         if engine == "onnx":
             raise ConfigError(f"{path}: ONNX Runtime cannot run OpenVINO's files", hint="use --engine openvino")
-        return OpenVinoEngine(path, threads=threads)
+        return OpenVinoEngine(path, threads=threads, streams=streams)
     if path.suffix == ".onnx":
-        return (OpenVinoEngine if engine == "openvino" else OnnxEngine)(path, threads=threads)
+        return (OpenVinoEngine if engine == "openvino" else OnnxEngine)(path, threads=threads, streams=streams)
     if not path.exists():
         raise ModelFileError(f"{path}: no such file", hint="check the path, or `herder export` a model")
     hint = f"`herder export {path}` first" if path.suffix == ".safetensors" else "wanted .onnx or .xml"

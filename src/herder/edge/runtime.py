@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from pathlib import Path
+from queue import LifoQueue
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,21 +25,24 @@ from herder.errors import ConfigError, ModelFileError
 
 __all__ = ["FACTS_KEY", "ExportFacts", "OnnxEngine", "OpenVinoEngine", "padded", "read_metadata"]
 
-COMPILED_SHAPES = 4
-"""OpenVINO keeps this many canvas shapes compiled: landscape, portrait, square and one odd one."""
+COMPILED_SHAPES = 3
+"""OpenVINO keeps this many canvas shapes compiled: landscape, portrait and square. Each holds its own packed weights and
+maps, 22 MB for a nano model."""
 
 
 class OnnxEngine:
     """An exported model in ONNX Runtime; ``threads`` CPU threads, one for each physical core where None.
 
+    So many as ``streams`` callers may call ``predict`` at the same time; they share the threads and the weights.
     Raises ModelFileError for a file that is not a herder model, MissingExtraError where ONNX Runtime is not installed.
     """
 
-    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+    def __init__(self, path: str | Path, *, threads: int | None = None, streams: int = 1) -> None:
         ort = onnxruntime_package()
         path = _checked_file(path)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = _checked_threads(threads)
+        # Each caller's own thread computes too, beside those that the session starts.
+        options.intra_op_num_threads = max(1, _checked_threads(threads) - _checked_streams(streams) + 1)
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors; they come as exceptions anyway
         try:
@@ -73,18 +78,19 @@ class OnnxEngine:
 class OpenVinoEngine:
     """An exported model, .onnx or .xml, in OpenVINO, compiled for each canvas shape it meets.
 
-    ``threads`` as in OnnxEngine. ``exact`` False lets the processor multiply in bfloat16 where it can: faster on some,
-    but boxes move by up to a few pixels. ``compile_seconds`` is the time spent on compiling so far.
+    ``threads`` and ``streams`` as in OnnxEngine. ``exact`` False lets the processor multiply in bfloat16 where it can:
+    faster on some, but boxes move by up to a few pixels. ``compile_seconds`` is the time spent on compiling so far.
     Raises ModelFileError for a file that is not a herder model, MissingExtraError where OpenVINO is not installed.
     """
 
-    def __init__(self, path: str | Path, *, threads: int | None = None, exact: bool = True) -> None:
+    def __init__(self, path: str | Path, *, threads: int | None = None, streams: int = 1, exact: bool = True) -> None:
         self._openvino = openvino_package()
         path = _checked_file(path)
+        self._streams = _checked_streams(streams)
         self._settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
+            "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
             "INFERENCE_NUM_THREADS": _checked_threads(threads),
-            "NUM_STREAMS": 1,
+            "NUM_STREAMS": streams,
         }
         if exact:
             self._settings["INFERENCE_PRECISION_HINT"] = "f32"
@@ -96,7 +102,8 @@ class OpenVinoEngine:
         except RuntimeError as error:
             raise _broken(path, error) from error
         self.spec, self._facts = read_metadata(metadata, path)
-        self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._compiled: OrderedDict[tuple[int, ...], LifoQueue[Any]] = OrderedDict()
+        self._compiling = Lock()
         self.compile_seconds = 0.0
 
     @property
@@ -117,9 +124,13 @@ class OpenVinoEngine:
         return boxes_and_scores(self._run, canvases, self._facts, len(self.spec.class_names))
 
     def _run(self, canvases: NDArray[np.uint8]) -> list[FloatArray]:
-        request = self._request(canvases.shape)
-        results = request.infer([np.ascontiguousarray(canvases)])
-        return [np.asarray(results[i], np.float32) for i in range(len(results))]
+        idle = self._requests(canvases.shape)
+        request = idle.get()
+        try:
+            results = request.infer([np.ascontiguousarray(canvases)])
+            return [np.asarray(results[i], np.float32) for i in range(len(results))]
+        finally:
+            idle.put(request)
 
     def _with_photo_input(self, model: Any) -> Any:
         """Let the graph take canvases (B, H, W, 3) uint8 as they come: it turns them itself, on all threads."""
@@ -129,19 +140,22 @@ class OpenVinoEngine:
         steps.input().model().set_layout(ov.Layout("NCHW"))
         return steps.build()
 
-    def _request(self, shape: tuple[int, ...]) -> Any:
-        """An inference request for canvases of this shape: fixed shapes run faster than free ones."""
-        if shape not in self._compiled:
-            start = time.perf_counter()
-            model = self._model.clone()
-            model.reshape(list(shape))
-            compiled = self._core.compile_model(model, "CPU", self._settings)
-            self._compiled[shape] = compiled.create_infer_request()
-            self.compile_seconds += time.perf_counter() - start
-            if len(self._compiled) > COMPILED_SHAPES:
-                self._compiled.popitem(last=False)
-        self._compiled.move_to_end(shape)
-        return self._compiled[shape]
+    def _requests(self, shape: tuple[int, ...]) -> LifoQueue[Any]:
+        """Idle inference requests for canvases of this shape: fixed shapes run faster than free ones."""
+        with self._compiling:
+            if shape not in self._compiled:
+                start = time.perf_counter()
+                model = self._model.clone()
+                model.reshape(list(shape))
+                compiled = self._core.compile_model(model, "CPU", self._settings)
+                self._compiled[shape] = LifoQueue()
+                for _ in range(self._streams):
+                    self._compiled[shape].put(compiled.create_infer_request())
+                self.compile_seconds += time.perf_counter() - start
+                if len(self._compiled) > COMPILED_SHAPES:
+                    self._compiled.popitem(last=False)
+            self._compiled.move_to_end(shape)
+            return self._compiled[shape]
 
 
 def _checked_file(path: str | Path) -> Path:
@@ -177,3 +191,9 @@ def _checked_threads(threads: int | None) -> int:
     if threads is not None and threads < 1:
         raise ConfigError(f"threads {threads} is not positive", hint="use 1 or more, or leave it out")
     return threads or physical_cores()
+
+
+def _checked_streams(streams: int) -> int:
+    if streams < 1:
+        raise ConfigError(f"streams {streams} is not positive", hint="use 1 or more")
+    return streams
