@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from herder.api import cost as cost_room
+from herder.api import fresh_process
 from herder.api.cost import CostSettings, measure_cost
 from herder.api.cost_process import CostJob, job_text, main, open_detector, run_job
 from herder.data.formats import read_dataset
@@ -93,7 +94,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         def wait(self) -> int:
             return 0
 
-    monkeypatch.setattr(cost_room.subprocess, "Popen", Here)
+    monkeypatch.setattr(fresh_process.subprocess, "Popen", Here)
 
 
 def test_a_safetensors_model_is_exported_for_the_others(
@@ -150,7 +151,7 @@ def test_a_process_that_ends_badly_is_left_out(
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
-    monkeypatch.setattr(cost_room.sys, "executable", str(python))
+    monkeypatch.setattr(fresh_process.sys, "executable", str(python))
     with pytest.raises(ConfigError, match=reason):
         measure_cost(exported, photos, FEW)
 

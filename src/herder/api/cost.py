@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from herder.api.cost_artifacts import Artifacts
-from herder.api.cost_process import CostJob, job_text, open_detector
+from herder.api.cost_process import CostJob, open_detector
+from herder.api.fresh_process import run_fresh
 from herder.data.records import Dataset
 from herder.edge.threads import physical_cores
-from herder.errors import ConfigError, DataError, ModelFileError
+from herder.errors import ConfigError
 from herder.evaluation.cost import Configuration, Cost, Latency, LeftOut, Machine, Measurement
 from herder.evaluation.detector import evaluate_detector
 from herder.evaluation.not_computed import NotComputed
@@ -30,9 +26,6 @@ from herder.training.run import environment_facts
 ENGINES = ("torch", "onnx", "openvino")
 
 _MODULES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""What numerical libraries read when they are loaded."""
 
 
 @dataclass(frozen=True)
@@ -150,26 +143,9 @@ def _run(
     job = CostJob(
         str(path.resolve()), c.engine, c.device, c.threads, c.batch, c.size, names, settings.timings, settings.warmup
     )
-    request, answer = folder / "job.json", folder / "result.json"
-    answer.unlink(missing_ok=True)
-    request.write_text(job_text(job), encoding="utf-8")
-    environment = {**os.environ, **dict.fromkeys(_THREADS, str(c.threads))}
-    command = [sys.executable, "-m", "herder.api.cost_process", str(request), str(answer)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
-    ) as process:
-        try:
-            assert process.stderr is not None
-            said = process.stderr.read().decode(errors="replace").strip()
-            code = process.wait()
-        except BaseException:
-            process.kill()  # Ctrl-C: nothing goes on behind the user's back
-            raise
-    if not answer.exists():
-        return _ending(code, said)
-    result = json.loads(answer.read_text(encoding="utf-8"))
-    if "error" in result:
-        return _known_error(result["error"])
+    result = run_fresh(job, folder)
+    if isinstance(result, str):
+        return result
     return _measurement(configuration, artifact.sha256, artifacts.flops(c.engine, c.size), result)
 
 
@@ -197,23 +173,6 @@ def _measurement(c: Configuration, sha256: str, flops: int | NotComputed, result
         map50=no_labels,
         map50_95=no_labels,
     )
-
-
-def _known_error(error: dict[str, str]) -> str:
-    """The reason for leaving a configuration out; what is wrong with the input is raised."""
-    for kind in (ModelFileError, DataError):
-        if error["kind"] == kind.__name__:
-            raise kind(error["message"], hint=error["hint"])
-    return f"{error['message']} ({error['hint']})" if error["hint"] else error["message"]
-
-
-def _ending(code: int, said: str) -> str:
-    if code < 0:
-        name = signal.Signals(-code).name
-        memory = ", most likely since memory ran out" if name == "SIGKILL" else ""
-        return f"the process was ended by {name}{memory}"
-    last = said.splitlines()[-1][:200] if said else "no message"
-    return f"the process ended with exit code {code}: {last}"
 
 
 def _accuracy(c: Configuration, artifacts: Artifacts, labelled: Dataset) -> tuple[float, float]:
