@@ -26,8 +26,8 @@ from herder.errors import ConfigError, ModelFileError
 __all__ = ["FACTS_KEY", "ExportFacts", "OnnxEngine", "OpenVinoEngine", "padded", "read_metadata"]
 
 COMPILED_SHAPES = 3
-"""OpenVINO keeps this many canvas shapes compiled: landscape, portrait and square. Each holds its own packed weights and
-maps, 22 MB for a nano model."""
+"""OpenVINO keeps this many canvas shapes compiled: landscape, portrait and square. Each has its own packed weights
+and maps, 22 MB for a nano model."""
 
 
 class OnnxEngine:

@@ -23,6 +23,7 @@ import torch
 from herder.data.records import Dataset
 from herder.errors import ConfigError, ModelFileError
 from herder.files import write_atomic, writing
+from herder.processor import processor_name
 from herder.training.config import TrainConfig
 
 CONFIG, ENVIRONMENT, DATASET = "config.json", "environment.json", "dataset.json"
@@ -118,7 +119,7 @@ def environment_facts() -> dict[str, Any]:
         "packages": versions,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -141,16 +142,6 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
         "problems": dict(Counter(problem.reason for problem in dataset.problems)),
         "problem_list": [str(problem) for problem in dataset.problems[:PROBLEMS_LISTED]],
     }
-
-
-def _processor() -> str:
-    """The processor's name as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _write(path: Path, facts: Mapping[str, Any]) -> None:

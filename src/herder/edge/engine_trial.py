@@ -1,0 +1,82 @@
+"""Which engine runs a file faster on this machine, measured in about half a second.
+
+``python -m herder.edge.engine_trial FILE THREADS HEIGHT WIDTH`` prints the answer as JSON. It runs in a process of its
+own, so that the memory of the engine that loses, and a crash of either, stay out of the process that detects.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from herder.edge.engine_files import open_engine
+from herder.edge.paired_timing import paired_milliseconds
+from herder.errors import HerderError, MissingExtraError
+from herder.inference import Engine
+
+SECONDS = 0.5
+"""Time for the rounds that count, both engines together."""
+
+ROUNDS = (5, 100)
+"""Fewest and most rounds: a slow model still gets a quartile, a fast one does not need thousands."""
+
+
+@dataclass(frozen=True)
+class EngineTime:
+    """What one engine takes for a file on this machine."""
+
+    milliseconds: float
+    """For one canvas: the lower quartile, since what other programs take from the processor only ever adds."""
+    start_seconds: float
+    """Opening the file, compiling it and running it once."""
+
+
+def try_engines(
+    path: Path, threads: int, height: int, width: int, *, seconds: float = SECONDS
+) -> dict[str, EngineTime]:
+    """Time every engine that is installed and runs ``path`` on canvases of ``height`` x ``width``, in turns.
+
+    Raises what opening raises where no engine can run the file.
+    """
+    canvas = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+    engines: dict[str, Engine] = {}
+    starts: dict[str, float] = {}
+    failed: HerderError | None = None
+    for name in ("openvino",) if path.suffix == ".xml" else ("onnx", "openvino"):
+        begun = time.perf_counter()
+        try:
+            engine = open_engine(path, name, threads)
+            engine.predict(canvas)
+        except HerderError as error:
+            # Not installed, or an operator that this engine lacks: the other one may run the file.
+            failed = error if failed is None or isinstance(failed, MissingExtraError) else failed
+            continue
+        starts[name] = time.perf_counter() - begun
+        engines[name] = engine
+    if not engines:
+        assert failed is not None
+        raise failed
+    runs = [lambda engine=engine: engine.predict(canvas) for engine in engines.values()]
+    trial = paired_milliseconds(runs, rounds=2, warmup=1)
+    rounds = int(min(max(1000 * seconds / trial.sum(axis=1).mean(), ROUNDS[0]), ROUNDS[1]))
+    times = np.quantile(paired_milliseconds(runs, rounds=rounds, warmup=0), 0.25, axis=0)
+    return {name: EngineTime(float(ms), starts[name]) for name, ms in zip(engines, times, strict=True)}
+
+
+def main(path: str, threads: str, height: str, width: str) -> None:
+    """Print what ``try_engines`` finds, or the error with its kind, as one line of JSON."""
+    try:
+        times = try_engines(Path(path), int(threads), int(height), int(width))
+        answer: dict[str, object] = {name: asdict(one) for name, one in times.items()}
+    except HerderError as error:
+        answer = {"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}}
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
