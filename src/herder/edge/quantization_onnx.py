@@ -142,7 +142,7 @@ def _with_metadata_of(source: Path, written: Any) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Pass over what ONNX Runtime's quantizer says on its root logger: to preprocess first, which changes nothing here."""
+    """Pass over what ONNX Runtime's quantizer says on the root logger: to preprocess first, which changes nothing."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
