@@ -1,0 +1,165 @@
+"""What ``herder optimize`` is going to try: networks, the files that are made of each, and the engines that run these.
+
+Networks come of what changes weights: search, distillation and pruning, alone and one after the other (search -> distil
+-> prune). Files come of what changes their form: export in float32 and float16, int8 after or during training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from herder.errors import ConfigError
+from herder.inference import STRIDE
+
+NETWORK_STRATEGIES = ("distill", "prune")
+"""Make another network, in the order in which they follow each other."""
+
+FILE_STRATEGIES = ("export", "quantize")
+"""Make files of a network."""
+
+STRATEGIES = (*NETWORK_STRATEGIES, *FILE_STRATEGIES)
+
+TRAINING = ("search", "distill", "prune", "aware")
+"""Strategies that train: minutes to hours."""
+
+DEFAULT_STRATEGIES = ("export", "quantize", "prune", "distill")
+"""Search begins from nothing and takes longer than all others together: it is named when it is wanted."""
+
+ENGINES = ("onnx", "openvino")
+
+ENGINE_NAMES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO", "torch": "torch"}
+
+BASE = "base"
+"""The network that was given."""
+
+SMALLER = 0.75
+"""The second size that is tried, as a share of the model's own, where no sizes are named."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """One kind of file that is made of a network."""
+
+    name: str
+    strategy: str
+    suffix: str
+    precision: str
+    engines: tuple[str, ...]
+    """Those that it is measured in; OpenVINO's own file is the better one of two that hold the same."""
+
+
+FORMS = (
+    Form("onnx-float32", "export", ".onnx", "float32", ("onnx", "openvino")),
+    Form("openvino-float16", "export", ".xml", "float16", ("openvino",)),
+    Form("openvino-int8", "quantize", ".xml", "int8", ("openvino",)),
+    Form("onnx-int8", "quantize", ".onnx", "int8", ("onnx",)),
+)
+
+
+@dataclass(frozen=True)
+class FilePlan:
+    """A file to be made."""
+
+    steps: tuple[str, ...]
+    """What is done to the network before."""
+    form: Form
+    size: int
+
+    @property
+    def network(self) -> str:
+        """Name of the network, ``base`` or such as ``distill-prune``."""
+        return network_name(self.steps)
+
+    @property
+    def key(self) -> str:
+        """Such as ``base/onnx-float16-416``."""
+        return f"{self.network}/{self.form.name}-{self.size}"
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """All that it takes."""
+        return (*self.steps, self.form.strategy)
+
+    def label(self, engine: str) -> str:
+        """For tables and pictures: such as ``pruned, int8, OpenVINO, 416 px``."""
+        done = {"search": "searched", "distill": "distilled", "prune": "pruned"}
+        words = [*(done[step] for step in self.steps)] or ["as given"]
+        precision = "int8 by training" if self.form.strategy == "aware" else self.form.precision
+        return f"{' + '.join(words)}, {precision}, {ENGINE_NAMES[engine]}, {self.size} px"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is tried, in this order: what needs no training first."""
+
+    files: tuple[FilePlan, ...]
+    engines: tuple[str, ...]
+
+    @property
+    def networks(self) -> tuple[tuple[str, ...], ...]:
+        """Steps of each network whose files are wanted, a shorter chain before the longer that goes on from it."""
+        return tuple(dict.fromkeys(plan.steps for plan in self.files))
+
+    def of(self, plan: FilePlan) -> tuple[str, ...]:
+        """The engines that a file is measured in."""
+        return tuple(engine for engine in plan.form.engines if engine in self.engines)
+
+    def keys(self) -> dict[str, str]:
+        """Key and label of each candidate."""
+        return {f"{plan.key}/{engine}": plan.label(engine) for plan in self.files for engine in self.of(plan)}
+
+
+def make_plan(strategies: Sequence[str], sizes: Sequence[int], engines: Sequence[str]) -> Plan:
+    """The files of each network, at each size.
+
+    Networks are that as given and each run of neighbours in the chain of the strategies named. Raises ConfigError for
+    an unknown strategy or engine, a size that is no multiple of 32, or nothing to make.
+    """
+    for what, named, known in (("strategy", strategies, STRATEGIES), ("engine", engines, ENGINES)):
+        unknown = [name for name in named if name not in known]
+        if unknown:
+            raise ConfigError(f"{what} {unknown[0]!r} is not known", hint=f"use {', '.join(known)}")
+    for size in sizes:
+        if size < STRIDE or size % STRIDE:
+            near = max(STRIDE, round(size / STRIDE) * STRIDE)
+            raise ConfigError(f"image size {size} is not a multiple of {STRIDE}", hint=f"use {near}")
+    chains = network_steps([name for name in NETWORK_STRATEGIES if name in strategies])
+    # Networks alone are no files: what trains them is of use only once it is exported.
+    wanted = set(strategies) | ({"export"} if len(chains) > 1 or not set(strategies) & set(FILE_STRATEGIES) else set())
+    forms = [form for form in FORMS if form.strategy in wanted and set(form.engines) & set(engines)]
+    if not strategies or not sizes or not forms:
+        raise ConfigError("optimize: nothing to try", hint="name at least one strategy, engine and size")
+    files = [FilePlan(steps, form, size) for steps, form, size in product(chains, forms, dict.fromkeys(sizes))]
+    files.sort(key=lambda plan: (len(plan.steps), plan.form.strategy in TRAINING))  # stable: the rest stays in order
+    return Plan(tuple(files), tuple(dict.fromkeys(engines)))
+
+
+def network_steps(chain: Sequence[str]) -> list[tuple[str, ...]]:
+    """The network as given, and each run of neighbours in the chain.
+
+    >>> network_steps(["distill", "prune"])
+    [(), ('distill',), ('prune',), ('distill', 'prune')]
+    """
+    runs = [tuple(chain[i : i + n]) for n in range(1, len(chain) + 1) for i in range(len(chain) - n + 1)]
+    return [(), *runs]
+
+
+def network_name(steps: Sequence[str]) -> str:
+    """The name of a network's folder.
+
+    >>> network_name(()), network_name(("distill", "prune"))
+    ('base', 'distill-prune')
+    """
+    return "-".join(steps) or BASE
+
+
+def default_sizes(own: int) -> tuple[int, ...]:
+    """The model's own size and one that is a quarter smaller.
+
+    >>> default_sizes(416), default_sizes(32)
+    ((416, 320), (32,))
+    """
+    smaller = max(STRIDE, round(own * SMALLER / STRIDE) * STRIDE)
+    return (own,) if smaller == own else (own, smaller)
