@@ -23,7 +23,7 @@ def make(path: Path, name: str) -> None:
     export_onnx(Network(spec).eval(), spec, path)
 
 
-def measure(model: Path, images: Path, size: int, limit: int) -> dict[str, object]:
+def measure(model: Path, images: Path, size: int, limit: int, engines: list[str]) -> dict[str, object]:
     """Median milliseconds from decoded photo to boxes, one photo at a time, for each engine."""
     from herder import load
     from herder.images import IMAGE_SUFFIXES, read_image
@@ -31,7 +31,7 @@ def measure(model: Path, images: Path, size: int, limit: int) -> dict[str, objec
     paths = sorted(p for p in images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)[:limit]
     photos = [read_image(path) for path in paths]
     result: dict[str, object] = {"job": "infer", "imgsz": size, "photos": len(photos)}
-    for engine in ("onnx", "openvino"):
+    for engine in engines:
         detector = load(model, engine=engine)
         for photo in photos:  # every shape of canvas once: OpenVINO compiles for each
             detector.detect(photo, size=size)
@@ -53,11 +53,12 @@ def main() -> None:
     parser.add_argument("--images", type=Path)
     parser.add_argument("--size", type=int, default=640)
     parser.add_argument("--limit", type=int, default=50)
+    parser.add_argument("--engines", nargs="+", default=["onnx", "openvino"])
     args = parser.parse_args()
     if args.make:
         make(args.make, args.name)
     else:
-        print(json.dumps(measure(args.model, args.images, args.size, args.limit)))
+        print(json.dumps(measure(args.model, args.images, args.size, args.limit, args.engines)))
 
 
 if __name__ == "__main__":
