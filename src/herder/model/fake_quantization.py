@@ -2,9 +2,9 @@
 
 A value x becomes s (clamp(round(x / s) + z, low, high) - z): what an int8 engine would go on with (Jacob et al. 2018,
 https://arxiv.org/abs/1712.05877). Rounding has no slope, so the gradient passes it straight through; the scale's
-gradient is that of Learned Step Size Quantization (Esser et al. 2020, https://arxiv.org/abs/1902.08153). What is learned
-is the scale's logarithm, as in Trained Quantization Thresholds (https://arxiv.org/abs/1903.08066): AdamW's steps have an
-absolute size, and scales differ by orders of magnitude. The zero point z stays as calibrated.
+gradient is that of Learned Step Size Quantization (Esser et al. 2020, https://arxiv.org/abs/1902.08153). What is
+learned is the scale's logarithm, as in Trained Quantization Thresholds (https://arxiv.org/abs/1903.08066): AdamW's
+steps have an absolute size, and scales differ by orders of magnitude. The zero point z stays as calibrated.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from herder.model.quantization_range import Range, activation_range, weight_scal
 
 LOW, HIGH = 0, 255
 """Activations are uint8 with a zero point: most of them are positive (SiLU goes down to -0.28)."""
+
+GAIN = 10.0
+"""Scales are exp(GAIN * exponent): a learning rate that suits weights moves them GAIN times as fast."""
 
 SAMPLE = 1 << 14
 """Values of a map that calibration keeps of each batch."""
@@ -57,7 +60,7 @@ class ActivationQuantizer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(-4.0))  # exp(-4) * 255 = 4.7: a range for maps of about 1
+        self.exponent = nn.Parameter(torch.tensor(-0.4))  # exp(-4) * 255 = 4.7: a range for maps of about 1
         self.register_buffer("zero_point", torch.zeros((), dtype=torch.int64))
         self.zero_point: Tensor
         self.seen: list[Tensor] | None = None
@@ -71,7 +74,7 @@ class ActivationQuantizer(nn.Module):
         """Take the range that rounds the values seen with the least squared error; none seen leaves it as it was."""
         if self.seen:
             found: Range = activation_range(torch.cat(self.seen), HIGH)
-            self.log_scale.fill_(found.scale).log_()
+            self.exponent.fill_(found.scale).log_().div_(GAIN)
             self.zero_point.fill_(found.zero_point)
         self.seen = None
 
@@ -83,13 +86,13 @@ class ActivationQuantizer(nn.Module):
             # The extremes are kept beside the sample, which may miss them.
             self.seen.append(torch.cat((values[::step].float(), torch.stack(values.aminmax()).float())))
             return x
-        y: Tensor = FakeQuantize.apply(x.float(), self.log_scale, self.zero_point, LOW, HIGH)  # type: ignore[no-untyped-call]
+        y: Tensor = FakeQuantize.apply(x.float(), self.exponent * GAIN, self.zero_point, LOW, HIGH)  # type: ignore[no-untyped-call]
         return y
 
     @property
     def scale(self) -> float:
         """The step between two codes."""
-        return float(self.log_scale.detach().exp())
+        return float((self.exponent.detach() * GAIN).exp())
 
 
 class SharedQuantizer(nn.Module):
@@ -122,25 +125,36 @@ class QuantizedConv2d(nn.Conv2d):
             layer.out_channels,
             (layer.kernel_size[0], layer.kernel_size[1]),
             (layer.stride[0], layer.stride[1]),
-            layer.padding,
+            symmetric_padding(layer),
             groups=layer.groups,
             bias=layer.bias is not None,
         )
         self.weight, self.bias = layer.weight, layer.bias
         self.limit = 2 ** (bits - 1) - 1
-        self.log_scale = nn.Parameter(torch.full((layer.out_channels,), -4.0))
+        self.exponent = nn.Parameter(torch.full((layer.out_channels,), -0.4))
 
     @torch.no_grad()
     def settle(self) -> None:
         """Take the scales that round the weights as they are with the least squared error."""
-        self.log_scale.copy_(weight_scales(self.weight, self.limit).log())
+        self.exponent.copy_(weight_scales(self.weight, self.limit).log() / GAIN)
+
+    @property
+    def scales(self) -> Tensor:
+        """The steps between two codes, one an output channel (outputs,)."""
+        return (self.exponent.detach() * GAIN).exp()
 
     def rounded_weight(self) -> Tensor:
         """The weights (outputs, inputs / groups, h, w) on their grid."""
-        scale = self.log_scale[:, None, None, None]
+        scale = self.exponent[:, None, None, None] * GAIN
         y: Tensor = FakeQuantize.apply(self.weight, scale, 0, -self.limit, self.limit)  # type: ignore[no-untyped-call]
         return y
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
         return F.conv2d(x, self.rounded_weight(), self.bias, self.stride, self.padding, 1, self.groups)
+
+
+def symmetric_padding(layer: nn.Conv2d) -> tuple[int, int]:
+    """Rows and columns of zeros around a map; no layer of ours pads by name (``same``)."""
+    assert not isinstance(layer.padding, str)
+    return layer.padding[0], layer.padding[1]

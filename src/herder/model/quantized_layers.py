@@ -42,7 +42,11 @@ def quantize_layers(network: Network, quantization: Quantization) -> None:
         quantizer = SharedQuantizer(owners[first]) if shared else owners.setdefault(first, ActivationQuantizer())
         _set(layers, site, quantizer if site.endswith("joined") else nn.Sequential(layers[site], quantizer))
     for name, layer in layers.items():
-        if quantization.before_activation and isinstance(layer, Conv) and f"{name}.conv" not in quantization.float_layers:
+        if (
+            quantization.before_activation
+            and isinstance(layer, Conv)
+            and f"{name}.conv" not in quantization.float_layers
+        ):
             layer.bn = ActivationQuantizer()
     for name in convolutions:
         layer = layers[name]
