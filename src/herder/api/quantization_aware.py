@@ -7,7 +7,6 @@ distillation, https://arxiv.org/abs/1711.05852). It is an ordinary training run 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from herder.data.records import Dataset
 from herder.edge.calibration_sample import calibration_canvases, calibration_sample
 from herder.edge.export_quantized import export_quantized
 from herder.edge.parity import Parity
+from herder.edge.runtime import OnnxEngine
 from herder.errors import ConfigError
 from herder.evaluation import evaluate_detector
 from herder.inference import Detector
@@ -84,7 +84,6 @@ class QuantizeAwareResult:
     """The file at ``path``, measured in ONNX Runtime's int8 arithmetic."""
     parity: Parity
     """How far the file is from the network in torch."""
-    interrupted: bool = False
 
 
 def aware_config(model: Path, file: Path | None = None, settings: Mapping[str, Any] | None = None) -> TrainConfig:
@@ -109,7 +108,7 @@ def run_quantization_aware(
 
     ``teachers`` empty: the model itself, in float. ``resume`` goes on with what was begun in ``out``. Raises
     ConfigError, before any work, for a model that is no float .safetensors file, too few photos, or a folder that is
-    not empty.
+    not empty; and KeyboardInterrupt where the training was stopped, whose checkpoint is kept.
     """
     settings = settings or AwareSettings()
     network = float_network(model)
@@ -125,9 +124,11 @@ def run_quantization_aware(
         first = rounded_network(network, photos.train, settings, size=config.image_size)
         save_model(first, first.spec, start)
     result = run_training(photos, None, start, config, out / "train", resume=resume, trackers=trackers)
-    taught = load_model(result.best if result.best.exists() else start)
+    if result.ending is Ending.INTERRUPTED:
+        raise KeyboardInterrupt
     kept, target = out / "aware.safetensors", out / "aware.onnx"
-    shutil.copyfile(result.best if result.best.exists() else start, kept)
+    taught = load_model(result.best)
+    save_model(taught, taught.spec, kept)
     sample = [record.path for record in photos.validation][:8]
     exported = export_quantized(taught, taught.spec, target, photos=sample)
     say("measuring the float model, the rounded one before training, and the int8 file")
@@ -136,8 +137,6 @@ def run_quantization_aware(
     def in_torch(one: Network, path: Path) -> Accuracy:
         return accuracy(Detector(TorchEngine(one, device=device)), path, photos.validation)
 
-    from herder.edge.runtime import OnnxEngine
-
     return QuantizeAwareResult(
         target,
         kept,
@@ -145,7 +144,6 @@ def run_quantization_aware(
         in_torch(load_model(start), start),
         accuracy(Detector(OnnxEngine(target)), target, photos.validation),
         exported.parity,
-        result.ending is Ending.INTERRUPTED,
     )
 
 

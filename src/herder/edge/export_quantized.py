@@ -1,8 +1,8 @@
 """A network trained for int8 as a file in int8: weights as bytes, maps between QuantizeLinear and DequantizeLinear.
 
 ONNX Runtime and OpenVINO read that form ("QDQ") and run what lies between the pairs in int8 arithmetic:
-https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html. Nothing is estimated here: scales and zero
-points are the network's own, so that the file computes what the network computed in training.
+https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html. Nothing is estimated here: scales and
+zero points are the network's own, so that the file computes what the network computed in training.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class ExportedQuantizer(nn.Module):
 
 @torch.no_grad()
 def exportable(network: Network) -> tuple[Network, dict[str, NDArray[np.float32]]]:
-    """A copy of a quantized network that torch's exporter can trace, and by layer name the weights' scales (outputs,)."""
+    """A copy of a quantized network that torch's exporter can trace, and the weights' scales (outputs,) by layer."""
     plain = copy.deepcopy(network).cpu().eval()
     scales: dict[str, NDArray[np.float32]] = {}
     for name, parent, child, layer in list(_children(plain)):
