@@ -19,7 +19,7 @@ from herder.api.optimize_constraints import Choice, Constraints, choose
 from herder.api.optimize_files import FileMaker
 from herder.api.optimize_measure import Bench
 from herder.api.optimize_networks import TrainingPlan, Workshop
-from herder.api.optimize_plan import DEFAULT_STRATEGIES, ENGINES, FilePlan, Plan, default_sizes, make_plan
+from herder.api.optimize_plan import DEFAULT_STRATEGIES, ENGINES, PLAIN, FilePlan, Plan, default_sizes, make_plan
 from herder.api.optimize_result import (
     Candidate,
     Facts,
@@ -114,14 +114,16 @@ def run_optimization(
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     problems: list[Problem] = []
-    bench = Bench(model, photos.validation, out, threads, settings.seed, problems.append, progress)
+    workshop = Workshop(model, photos, out, settings.training, say, trackers)
+    maker = FileMaker(workshop, settings.seed, say, progress)
+    plain = maker.make(FilePlan((), PLAIN, read_spec(model).input_size))
+    bench = Bench(model, plain, photos.validation, out, threads, settings.seed, problems.append, progress)
     if before is None:
         say(f"measuring {model.name} as it is")
         before = State(facts, bench.input())
         write_state(out, before)
     check_memory(settings.constraints, before.input)
-    workshop = Workshop(model, photos, out, settings.training, say, trackers)
-    work = _Work(plan, bench, FileMaker(workshop, say=say), before, settings, say)
+    work = _Work(plan, bench, maker, before, settings, say)
     interrupted = False
     try:
         work.go()

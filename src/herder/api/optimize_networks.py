@@ -62,7 +62,7 @@ class Workshop:
 
     def folder(self, steps: Sequence[str]) -> Path:
         """Where the network of these steps is."""
-        return self.out / NETWORKS / (f"{network_name(steps)}-{self._digest(steps)}" if steps else network_name(steps))
+        return self.out / NETWORKS / (f"{network_name(steps)}-{self.digest(steps)}" if steps else network_name(steps))
 
     def network(self, steps: Sequence[str]) -> Path:
         """The model file after these steps, trained now where it is not there yet.
@@ -121,7 +121,7 @@ class Workshop:
             raise ConfigError(f"{run}: the training ended before its first evaluation", hint="use more epochs")
         return result.best
 
-    def _digest(self, steps: Sequence[str]) -> str:
+    def digest(self, steps: Sequence[str]) -> str:
         """Of all that decides the networks of these steps."""
         plan = self.plan
         facts: dict[str, Any] = {

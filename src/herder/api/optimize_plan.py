@@ -16,7 +16,7 @@ from herder.inference import STRIDE
 NETWORK_STRATEGIES = ("distill", "prune")
 """Make another network, in the order in which they follow each other."""
 
-FILE_STRATEGIES = ("export", "quantize")
+FILE_STRATEGIES = ("export", "quantize", "aware")
 """Make files of a network."""
 
 STRATEGIES = (*NETWORK_STRATEGIES, *FILE_STRATEGIES)
@@ -24,7 +24,7 @@ STRATEGIES = (*NETWORK_STRATEGIES, *FILE_STRATEGIES)
 TRAINING = ("search", "distill", "prune", "aware")
 """Strategies that train: minutes to hours."""
 
-DEFAULT_STRATEGIES = ("export", "quantize", "prune", "distill")
+DEFAULT_STRATEGIES = ("export", "quantize", "prune", "distill", "aware")
 """Search begins from nothing and takes longer than all others together: it is named when it is wanted."""
 
 ENGINES = ("onnx", "openvino")
@@ -50,11 +50,16 @@ class Form:
     """Those that it is measured in; OpenVINO's own file is the better one of two that hold the same."""
 
 
+PLAIN = Form("onnx-float32", "export", ".onnx", "float32", ("onnx", "openvino"))
+"""What everything else is set against."""
+
 FORMS = (
-    Form("onnx-float32", "export", ".onnx", "float32", ("onnx", "openvino")),
+    PLAIN,
+    Form("onnx-float16", "export", ".onnx", "float16", ("onnx",)),
     Form("openvino-float16", "export", ".xml", "float16", ("openvino",)),
     Form("openvino-int8", "quantize", ".xml", "int8", ("openvino",)),
     Form("onnx-int8", "quantize", ".onnx", "int8", ("onnx",)),
+    Form("aware-int8", "aware", ".onnx", "int8", ("onnx", "openvino")),
 )
 
 
@@ -112,7 +117,7 @@ class Plan:
 
 
 def make_plan(strategies: Sequence[str], sizes: Sequence[int], engines: Sequence[str]) -> Plan:
-    """The files of each network, at each size.
+    """The files of each network, at each size; what is trained to be int8 at the first size alone.
 
     Networks are that as given and each run of neighbours in the chain of the strategies named. Raises ConfigError for
     an unknown strategy or engine, a size that is no multiple of 32, or nothing to make.
@@ -131,7 +136,11 @@ def make_plan(strategies: Sequence[str], sizes: Sequence[int], engines: Sequence
     forms = [form for form in FORMS if form.strategy in wanted and set(form.engines) & set(engines)]
     if not strategies or not sizes or not forms:
         raise ConfigError("optimize: nothing to try", hint="name at least one strategy, engine and size")
-    files = [FilePlan(steps, form, size) for steps, form, size in product(chains, forms, dict.fromkeys(sizes))]
+    files = [
+        FilePlan(steps, form, size)
+        for steps, form, size in product(chains, forms, dict.fromkeys(sizes))
+        if form.strategy != "aware" or size == sizes[0]
+    ]
     files.sort(key=lambda plan: (len(plan.steps), plan.form.strategy in TRAINING))  # stable: the rest stays in order
     return Plan(tuple(files), tuple(dict.fromkeys(engines)))
 

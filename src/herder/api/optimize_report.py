@@ -66,8 +66,9 @@ def optimize_sections(run: OptimizeRun, constraints: Constraints) -> list[Sectio
     stopped = "\n\nStopped before all was tried: the same command goes on." if run.interrupted else ""
     text = (
         f"{chosen.label if chosen else 'Nothing could be measured'}. {said}{stopped}\n\n"
-        f"The model as given ({given.name}, {given.engine}, {given.size} px): mAP50 {given.map50:.3f}, mAP50-95 "
-        f"{given.map50_95:.3f}, {given.file_bytes / 1e6:.2f} MB, {given.peak_rss_bytes / 1e6:.0f} MB of memory.\n\n"
+        f"The model as given ({given.name}, {given.size} px, a file of {given.file_bytes / 1e6:.2f} MB), exported in "
+        f"float32 and run in ONNX Runtime: mAP50 {given.map50:.3f}, mAP50-95 {given.map50_95:.3f}, "
+        f"{given.peak_rss_bytes / 1e6:.0f} MB of memory.\n\n"
         "The best was picked among many on these very photos, which flatters it a little: measure it on photos that "
         "nothing was chosen by."
     )
@@ -80,8 +81,8 @@ def optimize_sections(run: OptimizeRun, constraints: Constraints) -> list[Sectio
         plot = pareto_plot(run, constraints, PictureFormat.SVG)
         sections.append(Section("Pareto front", pictures=[Picture(plot, "mAP against time", caption, Width.FULL)]))
         about = (
-            f"Times are medians from a decoded photo to boxes, one photo at a time, each taken in turns with the model "
-            f"as given; milliseconds are that ratio times {measured.reference_ms:.1f} ms, what the model as given "
+            f"Times are medians from a decoded photo to boxes, one photo at a time, each taken in turns with that "
+            f"plain export; milliseconds are the ratio times {measured.reference_ms:.1f} ms, what the plain export "
             "takes in the quietest turns. The drop has a bootstrap interval over photos. A dot marks the Pareto front "
             "over mAP50-95, time, size and memory."
         )

@@ -47,9 +47,9 @@ class Candidate:
     drop_bounds: tuple[float, float]
     """95 % interval over photos (bootstrap)."""
     time: Ratio
-    """Milliseconds from photo to boxes for each millisecond of the input model, in turns."""
+    """Milliseconds from photo to boxes for each millisecond of the input model's plain export, in turns."""
     input_ms: float
-    """Median of the input model in these turns."""
+    """Median of the plain export in these turns."""
     file_bytes: int
     sha256: str
     peak_rss_bytes: int
@@ -71,13 +71,12 @@ class NotTried:
 
 @dataclass(frozen=True)
 class Input:
-    """The model that was given, as it was measured."""
+    """The model that was given: its file, and the rest measured on its plain export (float32, ONNX Runtime)."""
 
     name: str
     sha256: str
     file_bytes: int
     size: int
-    engine: str
     map50: float
     map50_95: float
     peak_rss_bytes: int
