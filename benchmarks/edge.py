@@ -3,9 +3,9 @@
     python benchmarks/edge.py all --shared ../shared --model BEST.safetensors --peer-python PEER/bin/python
 
 ``optimize`` runs ``herder optimize`` on the alpaca photos, with more options after ``--``. ``peer`` times the peer's
-YOLOv8n and the files that optimize made at 640 pixels, in turns, and gives the peer a place in the picture: its weights,
-trained from scratch, their mAP by herder's ruler and their time at 320 pixels. ``cost`` runs ``herder benchmark`` on
-the chosen file. ``picture`` draws all. Results: benchmarks/results/edge_*.json and docs/images/pareto.png.
+YOLOv8n and the files that optimize made at 640 pixels, in turns, and gives the peer a place in the picture: its
+weights, trained from scratch, their mAP by herder's ruler and their time at 320 pixels. ``cost`` runs ``herder
+benchmark`` on the chosen file. ``picture`` draws all. Results: benchmarks/results/edge_*.json and docs/images/pareto.png.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ PEER_SIZE = 320
 def optimize(args: argparse.Namespace) -> dict[str, Any]:
     """Every strategy alone and combined, measured by the command that users run."""
     out = args.work / "optimize"
-    command = herder("optimize", args.model, args.shared / "alpaca", "--max-latency-ms", round(1000 / FRAMES_PER_SECOND, 1),
+    limit = round(1000 / FRAMES_PER_SECOND, 1)
+    command = herder("optimize", args.model, args.shared / "alpaca", "--max-latency-ms", limit,
                      "--max-size-mb", 4, "--max-memory-mb", 250, "--max-drop", 0.01, "--out", out)  # fmt: skip
     run([*command, *args.more], args.work / "optimize.log")
     found = json.loads((out / "optimize.json").read_text())
