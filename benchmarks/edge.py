@@ -5,7 +5,9 @@
 ``optimize`` runs ``herder optimize`` on the alpaca photos, with more options after ``--``. ``peer`` times the peer's
 YOLOv8n and the files that optimize made at 640 pixels, in turns, and gives the peer a place in the picture: its
 weights, trained from scratch, their mAP by herder's ruler and their time at 320 pixels. ``cost`` runs ``herder
-benchmark`` on the chosen file. ``picture`` draws all. Results: benchmarks/results/edge_*.json and docs/images/pareto.png.
+benchmark`` on the chosen file. ``picture`` draws all.
+
+Results go to benchmarks/results/edge_*.json and docs/images/pareto.png.
 """
 
 from __future__ import annotations
