@@ -2,8 +2,9 @@
 
 What depends on what is found by a dependency graph (DepGraph, https://arxiv.org/abs/2301.12900, torch-pruning): a
 channel of one convolution is an input of the next, and additions and concatenations tie others to it. A group's
-importance is the L1 or L2 norm of its weights (https://arxiv.org/abs/1608.08710) or the scale of its batch norms
-(https://arxiv.org/abs/1708.06519). What the head says (classes, box sides, objectness) keeps its channels.
+importance is the L1 or L2 norm of its weights (https://arxiv.org/abs/1608.08710), the scale of its batch norms
+(https://arxiv.org/abs/1708.06519) or how much the loss would change without it, to first order
+(https://arxiv.org/abs/1906.10771). What the head says (classes, box sides, objectness) keeps its channels.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import copy
 import importlib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
 from typing import Any
@@ -39,11 +41,15 @@ class Importance(Enum):
     L1 = "l1"
     L2 = "l2"
     BN = "bn"
+    TAYLOR = "taylor"
+    """Weight times gradient, summed: needs photos."""
 
 
 def check_pruning(network: Network, ratio: float, scope: Scope, steps: int = 1) -> None:
     """Raise ConfigError for settings without meaning, or that would leave a layer without channels."""
     check_ratio(ratio)
+    if network.spec.architecture.quantization is not None:
+        raise ConfigError(f"{network.spec.name}: is quantized already", hint="prune first, and quantize what is left")
     if steps < 1:
         raise ConfigError(f"steps: {steps}", hint="wanted 1 or more")
     if scope is Scope.GLOBAL and ratio > MOST:
@@ -83,20 +89,30 @@ def prune(
     scope: Scope = Scope.GLOBAL,
     importance: Importance = Importance.L2,
     multiple: int = 4,
+    learn: Callable[[Network], None] | None = None,
 ) -> Network:
     """Return a narrower copy, about ``ratio`` of whose channels are gone; the network stays as it is.
 
     Its spec lists the new channels, so that it is saved, loaded, trained and exported like any other. Counts of
-    channels become multiples of ``multiple`` where a layer has that many. Raises ConfigError as ``check_pruning``.
+    channels become multiples of ``multiple`` where a layer has that many. ``learn`` leaves the gradients of a loss in
+    the network that it is given; importance by Taylor expansion needs it. Raises ConfigError as ``check_pruning``.
     """
     check_pruning(network, ratio, scope)
+    if importance is Importance.TAYLOR and learn is None:
+        raise ConfigError("importance: taylor needs gradients", hint="prune with photos, or choose l1, l2 or bn")
     tp: Any = importlib.import_module("torch_pruning")
     narrow = copy.deepcopy(network).float().cpu().eval().requires_grad_(True)
     measures = {
         Importance.L1: lambda: tp.importance.MagnitudeImportance(p=1),
         Importance.L2: lambda: tp.importance.MagnitudeImportance(p=2),
         Importance.BN: lambda: tp.importance.BNScaleImportance(),
+        Importance.TAYLOR: lambda: tp.importance.GroupTaylorImportance(),
     }
+    if importance is Importance.TAYLOR and learn is not None:
+        learn(narrow)
+        for parameter in narrow.parameters():
+            if parameter.grad is None:  # what no loss depends on: nothing is lost with it
+                parameter.grad = torch.zeros_like(parameter)
     outputs = _outputs(narrow)
     pruner = tp.pruner.BasePruner(
         narrow,

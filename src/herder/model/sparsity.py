@@ -1,17 +1,19 @@
 """Unstructured pruning: the smallest weights of the whole network become zero (https://arxiv.org/abs/1506.02626).
 
 Shapes stay, so dense engines do the same work as before and run no faster. What is gained is that the file compresses
-better, which matters where it is sent over a slow line.
+better, which matters where it is sent over a slow line. Sparse weights learn on with their zeros held; taking a larger
+share in each of several steps loses less (https://arxiv.org/abs/1710.01878).
 """
 
 from __future__ import annotations
 
 import copy
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from herder.errors import ModelFileError
 from herder.model.network import Network
@@ -33,6 +35,28 @@ def sparsify(network: Network, ratio: float) -> Network:
     for weight, mask in zip(weights, torch.split(keep, [weight.numel() for weight in weights]), strict=True):
         weight.mul_(mask.view_as(weight))
     return sparse
+
+
+def hold_zeros(network: nn.Module) -> None:
+    """From now on the convolutions' weights that are zero get no gradient, so that AdamW leaves them zero.
+
+    Whether a weight is zero is asked at each step and kept nowhere, so that a run that resumes has nothing to restore.
+
+    >>> layer = nn.Conv2d(1, 1, (1, 2), bias=False)
+    >>> _ = layer.weight.data.copy_(torch.tensor([0.0, 2.0]))
+    >>> hold_zeros(layer)
+    >>> layer(torch.ones(1, 1, 1, 2)).sum().backward()
+    >>> layer.weight.grad.flatten().tolist()
+    [0.0, 1.0]
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.register_hook(_masked_by(layer.weight))
+
+
+def _masked_by(weight: Tensor) -> Callable[[Tensor], Tensor]:
+    """The function that a gradient goes through: 0 where the weight is."""
+    return lambda gradient: gradient.masked_fill(weight == 0, 0)
 
 
 def sparsity(network: Network) -> float:

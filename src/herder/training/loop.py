@@ -21,6 +21,7 @@ from torch import nn
 from herder.data.pipeline import Batch
 from herder.model.files import save_model
 from herder.model.losses import DetectionLoss
+from herder.model.sparsity import hold_zeros
 from herder.spec import ModelSpec
 from herder.training import distributed
 from herder.training.checkpoint import Progress, check_matches, load_checkpoint, restore, save_checkpoint
@@ -103,6 +104,8 @@ class _Run:
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         network.to(device)
         network.to(memory_format=layout)  # type: ignore[call-overload]
+        if config.keep_zeros:
+            hold_zeros(network)
         self.network, self.spec, self.pipeline, self.config, self.folder = network, spec, pipeline, config, folder
         self.loss, self.ranks, self.device, self.layout = loss, ranks, device, layout
         self.average = WeightAverage(network, decay=config.ema_decay, warmup=config.ema_warmup)
