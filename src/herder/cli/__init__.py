@@ -29,6 +29,7 @@ from herder.cli.importing import import_command
 from herder.cli.learn import learn_command
 from herder.cli.optimize import optimize_command
 from herder.cli.prune import prune_command
+from herder.cli.quantize import quantize_command
 from herder.cli.report import report_command
 from herder.cli.robustness import robustness_command
 from herder.cli.search import search_command
@@ -57,6 +58,7 @@ app.command("compare")(compare_command)
 app.command("crossval")(crossval_command)
 app.command("optimize")(optimize_command)
 app.command("prune")(prune_command)
+app.command("quantize")(quantize_command)
 app.command("search")(search_command)
 app.command("robustness")(robustness_command)
 app.command("report")(report_command)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from herder.edge.engine_packages import onnxruntime_package
 from herder.edge.nncf_package import nncf_package, quiet_nncf
 from herder.errors import ConfigError, MissingExtraError
+from herder.spec import METADATA_KEY, ModelSpec
 
 QUANTIZING = frozenset(
     {"QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger", "DequantizeLinear"}
@@ -44,9 +45,10 @@ def quantize_onnx(
     canvases: Sequence[NDArray[np.uint8]],
     kept_float: Collection[str] = (),
     *,
+    spec: ModelSpec | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> bytes:
-    """The float ONNX file ``source`` with int8 convolutions, as bytes, its metadata kept.
+    """The float ONNX file ``source`` with int8 convolutions, as bytes, its metadata kept (the spec unless given).
 
     NNCF measures the ranges on ``canvases``, (1, H, W, 3) each, and corrects biases, as for OpenVINO's files: ONNX
     Runtime's own quantizer, which corrects nothing, lost a quarter of the mAP of a network with depthwise convolutions.
@@ -76,17 +78,16 @@ def quantize_onnx(
             subset_size=len(canvases),
             ignored_scope=ignored,
         )
-    return _with_metadata_of(source, quantized)
+    return _with_metadata_of(source, quantized, spec)
 
 
-def quantize_dynamic_onnx(source: Path) -> tuple[bytes, int]:
-    """``source`` with its linear layers' weights in int8, and how many layers those are.
+def quantize_dynamic_onnx(source: Path, spec: ModelSpec | None = None) -> bytes:
+    """The float ONNX file ``source`` with its linear layers' weights in int8, as bytes, its metadata kept.
 
     Activations are rounded as they come, with the range of each photo, so that no calibration is needed. Raises
     ConfigError where there is no linear layer: then nothing would change.
     """
-    names = linear_names(read_onnx(source))
-    if not names:
+    if not linear_names(read_onnx(source)):
         raise ConfigError(
             f"{source.name}: has no linear layer, so that dynamic quantization would change nothing",
             hint="use --method static, which quantizes convolutions",
@@ -97,7 +98,7 @@ def quantize_dynamic_onnx(source: Path) -> tuple[bytes, int]:
 
         part = Path(folder) / "int8.onnx"
         quantize_dynamic(str(source), str(part), op_types_to_quantize=list(LINEAR), weight_type=QuantType.QInt8)
-        return _with_metadata_of(source, read_onnx(part)), len(names)
+        return _with_metadata_of(source, read_onnx(part), spec)
 
 
 def convolution_names(graph: Any) -> list[str]:
@@ -130,11 +131,14 @@ def decoding(graph: Any) -> list[str]:
     return [node.name for node in graph.graph.node if node.op_type != "Conv" and node.name not in with_one_after]
 
 
-def _with_metadata_of(source: Path, written: Any) -> bytes:
+def _with_metadata_of(source: Path, written: Any, spec: ModelSpec | None = None) -> bytes:
     import onnx.helper
 
     before = read_onnx(source)
-    onnx.helper.set_model_props(written, {entry.key: entry.value for entry in before.metadata_props})
+    entries = {entry.key: entry.value for entry in before.metadata_props}
+    if spec is not None:
+        entries[METADATA_KEY] = spec.to_json()
+    onnx.helper.set_model_props(written, entries)
     written.producer_name, written.doc_string = before.producer_name, before.doc_string
     data: bytes = written.SerializeToString()
     return data
