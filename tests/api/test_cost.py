@@ -131,7 +131,7 @@ def test_what_is_not_installed_is_left_out(model: Path, photos: list[Path], monk
 
 
 def test_torch_does_not_run_onnx_files(exported: Path, photos: list[Path]) -> None:
-    with pytest.raises(ConfigError, match="torch does not run ONNX files"):
+    with pytest.raises(ConfigError, match="torch does not run .onnx files"):
         measure_cost(exported, photos, CostSettings(("torch",), device="cpu"))
 
 

@@ -45,6 +45,8 @@ class CostSettings:
     """Batches timed at least in each configuration."""
     warmup: int = 3
     """Batches of each canvas shape that run before the clock does, beside the first."""
+    streams: tuple[int, ...] = (1,)
+    """Batches on their way at a time; more than one in ONNX Runtime and OpenVINO alone."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.engines if name not in ENGINES]
@@ -52,7 +54,12 @@ class CostSettings:
             raise ConfigError(f"engine {unknown[0]!r} is not known", hint=f"use {', '.join(ENGINES)}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise ConfigError(f"device {self.device!r} is not known", hint="use auto, cpu or cuda")
-        for name, values in (("threads", self.threads), ("batch", self.batches), ("timings", (self.timings,))):
+        for name, values in (
+            ("threads", self.threads),
+            ("batch", self.batches),
+            ("streams", self.streams),
+            ("timings", (self.timings,)),
+        ):
             if any(value < 1 for value in values):
                 raise ConfigError(f"{name} {min(values)} is not positive", hint="use 1 or more")
         for size in self.sizes:
@@ -89,7 +96,7 @@ def measure_cost(
         for done, configuration in enumerate(plan):
             if progress:
                 progress("configurations", done, len(plan))
-            reason = artifacts.obstacle(configuration.engine) or _missing(configuration.engine)
+            reason = artifacts.obstacle(configuration.engine, configuration.streams) or _missing(configuration.engine)
             result = reason or _run(configuration, artifacts, photos, settings, Path(folder))
             if isinstance(result, str):
                 left_out.append(LeftOut(configuration, result))
@@ -116,7 +123,8 @@ def _plan(artifacts: Artifacts, settings: CostSettings, cuda: bool) -> list[Conf
     plan = []
     for engine, size in product(settings.engines or artifacts.engines, sizes):
         if settings.device != "cuda":
-            plan += [Configuration(engine, "cpu", t, b, size) for t, b in product(threads, settings.batches)]
+            ways = product(threads, settings.streams, settings.batches)
+            plan += [Configuration(engine, "cpu", t, b, size, s) for t, s, b in ways]
         if engine == "torch" and (settings.device == "cuda" or (settings.device == "auto" and cuda)):
             # The processor only feeds the device: its threads are no matter worth a row each.
             plan += [Configuration(engine, "cuda", threads[0], b, size) for b in settings.batches]
@@ -141,7 +149,16 @@ def _run(
     c = configuration
     names = tuple(str(photo.resolve()) for photo in photos)
     job = CostJob(
-        str(path.resolve()), c.engine, c.device, c.threads, c.batch, c.size, names, settings.timings, settings.warmup
+        str(path.resolve()),
+        c.engine,
+        c.device,
+        c.threads,
+        c.batch,
+        c.size,
+        names,
+        settings.timings,
+        settings.warmup,
+        c.streams,
     )
     result = run_fresh(job, folder)
     if isinstance(result, str):

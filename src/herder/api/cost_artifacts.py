@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
-from herder.api import load
+from herder.edge.engine_choice import usable_engines
+from herder.edge.engine_files import EXPORTED, file_bytes, open_engine
 from herder.errors import ConfigError, MissingExtraError, ModelFileError
 from herder.evaluation.cost import Artifact
 from herder.evaluation.not_computed import NotComputed
@@ -15,18 +15,17 @@ from herder.evaluation.prediction_store import file_sha256
 class Artifacts:
     """What each engine runs of one ``model``; an export is made in ``folder`` when it is first asked for.
 
-    Raises ModelFileError for a file that is neither a .safetensors nor an .onnx model of herder's.
+    Raises ModelFileError for a file that is no .safetensors, .onnx or .xml model of herder's.
     """
 
     def __init__(self, model: Path, folder: Path) -> None:
-        if model.suffix not in (".safetensors", ".onnx"):
-            raise ModelFileError(f"{model}: unknown kind of model file", hint="wanted .safetensors or .onnx")
+        if model.suffix not in (".safetensors", *EXPORTED):
+            raise ModelFileError(f"{model}: unknown kind of model file", hint="wanted .safetensors, .onnx or .xml")
         self.model, self._folder = model, folder
         self.fixed_size: int | None = None
-        if model.suffix == ".onnx":
-            engine = "onnx" if importlib.util.find_spec("onnxruntime") else "openvino"
-            detector = load(model, engine=engine)
-            self.spec, self.fixed_size = detector.spec, detector.engine.fixed_size
+        if model.suffix in EXPORTED:
+            engine = open_engine(model, usable_engines(model)[0])
+            self.spec, self.fixed_size = engine.spec, engine.fixed_size
         else:
             from herder.model.files import load_model
 
@@ -37,12 +36,19 @@ class Artifacts:
     @property
     def engines(self) -> tuple[str, ...]:
         """The engines that can run the model, or an export of it."""
+        if self.model.suffix == ".xml":
+            return ("openvino",)
         return ("onnx", "openvino") if self.model.suffix == ".onnx" else ("torch", "onnx", "openvino")
 
-    def obstacle(self, engine: str) -> str:
-        """Why ``engine`` cannot run the model, "" where it can."""
+    def obstacle(self, engine: str, streams: int = 1) -> str:
+        """Why ``engine`` cannot run the model in so many streams, "" where it can."""
         if engine not in self.engines:
-            return "torch does not run ONNX files: give the .safetensors file"
+            other = (
+                "give the .onnx or .safetensors file" if self.model.suffix == ".xml" else "give the .safetensors file"
+            )
+            return f"{engine} does not run {self.model.suffix} files: {other}"
+        if engine == "torch" and streams > 1:
+            return "streams are for ONNX Runtime and OpenVINO"
         if engine != "torch":
             try:
                 self.of(engine)
@@ -56,7 +62,7 @@ class Artifacts:
         if path not in self._made:
             made_from = self.model.name if path != self.model else ""
             parameters = self._work(path, self.fixed_size or self.spec.input_size)[0]
-            self._made[path] = Artifact(path.name, file_sha256(path), path.stat().st_size, made_from, parameters)
+            self._made[path] = Artifact(path.name, file_sha256(path), file_bytes(path), made_from, parameters)
         return self._made[path], path
 
     def known(self) -> tuple[Artifact, ...]:
@@ -68,7 +74,7 @@ class Artifacts:
         return self._work(self._path(engine), size)[1]
 
     def _path(self, engine: str) -> Path:
-        if engine == "torch" or self.model.suffix == ".onnx":
+        if engine == "torch" or self.model.suffix in EXPORTED:
             return self.model
         path = self._folder / f"{self.model.stem}.onnx"
         if not path.exists():
@@ -84,6 +90,10 @@ class Artifacts:
                 from herder.edge.graph_flops import count_graph_work
 
                 work = count_graph_work(path, size)
+            elif path.suffix == ".xml":
+                from herder.edge.ir_flops import count_ir_work
+
+                work = count_ir_work(path, size)
             else:
                 from herder.model.flops import count_work
 

@@ -18,7 +18,9 @@ import cv2
 
 from herder.api import load
 from herder.edge.benchmark import measure_speed
+from herder.edge.engine_files import open_engine
 from herder.edge.memory import peak_resident_bytes, resident_bytes
+from herder.edge.stream_speed import measure_streams
 from herder.errors import HerderError
 from herder.files import write_atomic
 from herder.inference import Detector
@@ -40,22 +42,30 @@ class CostJob:
     timings: int
     """Batches to time at least."""
     warmup: int
+    streams: int = 1
+    """Batches on their way at a time."""
 
 
 def run_job(job: CostJob) -> dict[str, Any]:
     """Measure in this process; the result is plain JSON. Raises what loading and detecting raise."""
     cv2.setNumThreads(job.threads)
     base = resident_bytes()
-    detector = open_detector(Path(job.model), job.engine, job.device, job.threads)
+    detector = open_detector(Path(job.model), job.engine, job.device, job.threads, job.streams)
     paths = [Path(photo) for photo in job.photos]
     batches = math.ceil(len(paths) / job.batch)  # more where the photos have several canvas shapes
     repeats = math.ceil(job.timings / batches)
-    speed = measure_speed(detector, paths, size=job.size, batch=job.batch, repeats=repeats, warmup=job.warmup)
+    how = {"size": job.size, "batch": job.batch, "repeats": repeats, "warmup": job.warmup}
+    if job.streams > 1:
+        speed = measure_streams(detector, paths, job.streams, **how)
+    else:
+        speed = measure_speed(detector, paths, **how)
     return {"speed": speed.as_dict(), "base": base, "peak": peak_resident_bytes(), "cuda": _cuda_bytes(job.device)}
 
 
-def open_detector(model: Path, engine: str, device: str, threads: int | None = None) -> Detector:
-    """``herder.load`` for any device."""
+def open_detector(model: Path, engine: str, device: str, threads: int | None = None, streams: int = 1) -> Detector:
+    """``herder.load`` for any device, and for several callers at a time."""
+    if streams > 1:
+        return Detector(open_engine(model, engine, threads, streams))
     if device == "cpu":
         return load(model, engine=engine, threads=threads)
     from herder.model.engine import TorchEngine

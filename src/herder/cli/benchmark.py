@@ -30,7 +30,7 @@ DRAWN_SIDE = 640
 
 
 def benchmark_command(
-    model: Annotated[Path, typer.Argument(help="Model file: .safetensors or .onnx.")],
+    model: Annotated[Path, typer.Argument(help="Model file: .safetensors, .onnx or .xml.")],
     data: Annotated[
         Path | None, typer.Option(help="Folder of photos, or a labelled dataset; drawn scenes if not given.")
     ] = None,
@@ -42,6 +42,7 @@ def benchmark_command(
         str | None, typer.Option(help="CPU threads, with commas.", show_default="one a physical core")
     ] = None,
     batch: Annotated[str, typer.Option(help="Photos at a time, with commas.")] = "1",
+    streams: Annotated[str, typer.Option(help="Batches on their way at a time, with commas; not for torch.")] = "1",
     sizes: Annotated[
         str | None, typer.Option(help="Longest sides in pixels, with commas.", show_default="the model's own")
     ] = None,
@@ -54,9 +55,10 @@ def benchmark_command(
     out: Annotated[Path | None, typer.Option(help="Folder for cost.json and cost.html.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else, to standard output.")] = False,
 ) -> None:
-    """Measure the size, work, speed and memory of MODEL in each engine, for each number of threads, batch and size.
+    """Measure the size, work, speed and memory of MODEL in each engine, for each number of threads, streams, batch, size.
 
-    Every configuration runs in a fresh process, without its warm-up. Exit code 3 when one that was asked for by name
+    Every configuration runs in a fresh process, without its warm-up. With several streams photos wait longer, and there
+    are more of them a second. Exit code 3 when one that was asked for by name
     had to be left out.
     """
     from herder.api.cost import CostSettings, measure_cost  # here, since it loads torch
@@ -68,6 +70,7 @@ def benchmark_command(
         _numbers("--sizes", sizes),
         device,
         timings,
+        streams=_numbers("--streams", streams) or (1,),
     )
     with tempfile.TemporaryDirectory(prefix="herder-scenes-") as scenes, progress_bars(quiet=as_json) as progress:
         chosen, labelled, about = _photos(data, split, photos, Path(scenes))

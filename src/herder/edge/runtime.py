@@ -85,6 +85,8 @@ class OpenVinoEngine:
 
     def __init__(self, path: str | Path, *, threads: int | None = None, streams: int = 1, exact: bool = True) -> None:
         self._openvino = openvino_package()
+        # The first array that crosses sets the binding up; two threads that do so at once wait for each other forever.
+        _ = self._openvino.Tensor(np.zeros(1, np.float32)).data
         path = _checked_file(path)
         self._streams = _checked_streams(streams)
         self._settings: dict[str, Any] = {

@@ -37,10 +37,13 @@ class Configuration:
     batch: int
     size: int
     """Longest side in pixels that the network sees."""
+    streams: int = 1
+    """Batches on their way at a time, which share the threads."""
 
     def __str__(self) -> str:
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"{self.engine} on {self.device}, {threads}, batch {self.batch}, {self.size} px"
+        streams = "" if self.streams == 1 else f", {self.streams} streams"
+        return f"{self.engine} on {self.device}, {threads}{streams}, batch {self.batch}, {self.size} px"
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,11 @@ class Measurement:
     timings: int
     """Batches timed, after the warm-up."""
     latency_ms: Latency
-    """From decoded photos to boxes: letterbox, network, suppression."""
+    """From decoded photos to boxes: letterbox, network, suppression; with streams as long as its caller waits."""
     network_ms: Latency
     """The network alone, on letterboxed photos."""
     frames_per_second: float
-    """Photos a second from decoded photo to boxes, batch after batch."""
+    """Photos a second from decoded photo to boxes, batch after batch, or all streams together."""
     network_frames_per_second: float
     peak_rss_bytes: int
     """Physical memory that the process held at most: Python, libraries, model, one batch of photos."""

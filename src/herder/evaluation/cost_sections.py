@@ -20,10 +20,16 @@ def has_accuracy(cost: Cost) -> bool:
     return any(not isinstance(one.map50_95, NotComputed) for one in cost.measurements)
 
 
+def has_streams(cost: Cost) -> bool:
+    """Whether something ran in several streams."""
+    return any(one.configuration.streams > 1 for one in cost.measurements)
+
+
 def time_columns(cost: Cost) -> tuple[str, ...]:
-    """The heads of ``time_rows``: what concerns CUDA and labels only where there are some."""
+    """The heads of ``time_rows``: what concerns CUDA, streams and labels only where there are some."""
     device, memory = (("Device",), ("Peak CUDA MB",)) if cost.machine.cuda else ((), ())
-    return ("Engine", *device, *TIMES, *memory, *(("mAP50-95",) if has_accuracy(cost) else ()))
+    times = ("Streams", *TIMES) if has_streams(cost) else TIMES
+    return ("Engine", *device, *times, *memory, *(("mAP50-95",) if has_accuracy(cost) else ()))
 
 
 def time_rows(cost: Cost) -> list[list[str | int]]:
@@ -38,6 +44,7 @@ def time_rows(cost: Cost) -> list[list[str | int]]:
             [
                 c.engine,
                 *([c.device] if cost.machine.cuda else []),
+                *([c.streams] if has_streams(cost) else []),
                 c.threads,
                 c.batch,
                 c.size,
@@ -69,6 +76,11 @@ def cost_section(cost: Cost) -> Section:
         "FLOPs are two for each multiply-accumulate of convolutions and matrix products, for one photo on a square "
         "canvas; norms, activations and the decoding of boxes are not counted."
     )
+    if has_streams(cost):
+        text += (
+            "\n\nStreams are batches on their way at a time: they share the threads, each waits longer, and photos a "
+            "second are those of all together."
+        )
     reasons = missing_times(cost)
     if reasons:
         text += f"\n\nA dash in the times: {'; '.join(reasons)}."

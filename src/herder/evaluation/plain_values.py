@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -37,6 +37,8 @@ def to_plain(value: Any) -> Any:
 def from_plain(kind: type[Result], data: Any) -> Result:
     """The reverse of ``to_plain`` for a value of type ``kind``. Raises ValueError for what does not fit it.
 
+    A field that is not there takes its default, so that what an older herder wrote is still read.
+
     >>> from_plain(tuple[float | NotComputed, ...], [1.5, {"value": None, "reason": "too few"}])
     (1.5, NotComputed(reason='too few'))
     """
@@ -59,10 +61,11 @@ def _built(kind: Any, data: Any) -> Any:
         return data
     if isinstance(kind, type) and is_dataclass(kind) and kind is not NotComputed and isinstance(data, Mapping):
         types = get_type_hints(kind)
-        missing = [f.name for f in fields(kind) if f.name not in data]
+        given = [f for f in fields(kind) if f.name in data]
+        missing = [f.name for f in fields(kind) if f not in given and f.default is MISSING]
         if missing:
             raise ValueError(f"{', '.join(missing)} is missing")
-        return kind(**{f.name: _built(types[f.name], data[f.name]) for f in fields(kind)})
+        return kind(**{f.name: _built(types[f.name], data[f.name]) for f in given})
     raise ValueError(f"found {str(data)[:60]!r}, wanted {getattr(kind, '__name__', kind)}")
 
 
