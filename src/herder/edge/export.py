@@ -1,4 +1,4 @@
-"""A trained network as ONNX or TorchScript: one file that knows its classes and how to feed it.
+"""A trained network as ONNX, OpenVINO or TorchScript: files that know their classes and how they want to be fed.
 
 Batch norms, input scale and channel order are folded into the convolutions, boxes are decoded in the graph, and nothing
 is written unless the file gives the same detections as torch. Notation: B photos, A candidates, K classes, n animals.
@@ -7,33 +7,39 @@ is written unless the file gives the same detections as torch. Notation: B photo
 from __future__ import annotations
 
 import copy
-import json
 import tempfile
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import torch
-from torch import Tensor, nn
 
-from herder.boxes import PAD_VALUE
-from herder.edge.graph_suppression import append_suppression
-from herder.edge.parity import Parity, check_parity
-from herder.edge.runtime import FACTS_KEY, ExportFacts, OnnxEngine
+from herder.edge.engine_packages import openvino_package
+from herder.edge.export_facts import ExportFacts
+from herder.edge.export_graph import (
+    OPSET,
+    InferenceGraph,
+    checked_opset,
+    checked_size,
+    example,
+    metadata,
+    onnx_graph,
+    quiet_tracing,
+)
+from herder.edge.first_difference import explain_disagreement
+from herder.edge.onnx_half import halve_weights
+from herder.edge.opset_support import check_engine_reads
+from herder.edge.openvino_files import convert_onnx, save_openvino
+from herder.edge.parity import EXACT, HALF, Parity, check_parity
+from herder.edge.runtime import OnnxEngine, OpenVinoEngine
 from herder.edge.torchscript import TorchScriptEngine
-from herder.errors import ConfigError, MissingExtraError
+from herder.errors import ConfigError
 from herder.files import write_atomic
-from herder.inference import STRIDE, Photo
+from herder.inference import Photo
 from herder.model.engine import TorchEngine
 from herder.model.network import Network
-from herder.spec import METADATA_KEY, ModelSpec
-
-OPSET = 17
-"""Old enough for every runtime of the last years, new enough for all that the graph needs."""
+from herder.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -43,25 +49,12 @@ class ExportResult:
     path: Path
     format: str
     size_bytes: int
+    """Of OpenVINO's two files together."""
     seconds: float
     parity: Parity
 
     def __str__(self) -> str:
         return f"{self.path}: {self.format}, {self.size_bytes / 1e6:.1f} MB, {self.seconds:.1f} s; {self.parity}"
-
-
-class InferenceGraph(nn.Module):
-    """The folded network as one straight path, without the checks that tracing cannot follow."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, H, W) RGB float32 0..255 to boxes (B, A, 4) xyxy pixels and scores (B, A, K)."""
-        network = self.network
-        head = network.one_to_one_head or network.head
-        return network.decode(head(network.neck(network.backbone(network.normalise(images)))))
 
 
 def export_onnx(
@@ -70,50 +63,66 @@ def export_onnx(
     out: str | Path,
     *,
     nms: bool = False,
+    half: bool = False,
     size: int | None = None,
     photos: Sequence[Photo] = (),
     opset: int = OPSET,
 ) -> ExportResult:
-    """Write ``network`` as an ONNX file and compare it with torch on ``photos`` (on noise and shapes where none).
+    """Write ``network`` as an ONNX file and compare it with torch on ``photos`` (on drawn pictures where none).
 
     Input ``images`` (B, 3, H, W) float32 RGB 0..255, letterboxed at the top left with 114; outputs ``boxes`` (B, A, 4)
     xyxy canvas pixels and ``scores`` (B, A, K), or with ``nms`` one output ``detections`` (n, 7), rows of ``photo, x1,
     y1, x2, y2, score, class``. B, H and W (multiples of 32) are free unless ``size`` fixes them to 1, size, size.
-    Raises ModelFileError and writes nothing where the file would not agree with torch; MissingExtraError without onnx.
+    ``half`` stores weights as float16 and computes in float32.
+    Raises ModelFileError, naming the first layer that differs, and writes nothing where the file would not agree with
+    torch; ConfigError for a size or an opset that cannot be; MissingExtraError without onnx and onnxruntime.
     """
-    onnx = _onnx()
     start = time.perf_counter()
-    facts = ExportFacts(nms=nms, needs_nms=network.needs_nms and not nms, fixed_size=_checked_size(size))
-    folded = network.fused().cpu()
+    facts = _facts(network, nms, size)
+    check_engine_reads(checked_opset(opset, nms=nms))
+    model = onnx_graph(network, spec, facts, opset=opset)
+    if half:
+        halve_weights(model)
+    data: bytes = model.SerializeToString()
     with tempfile.TemporaryDirectory(prefix="herder-export-") as folder:
         part = Path(folder) / "model.onnx"
-        free = {0: "batch", 2: "height", 3: "width"}
-        rows = {0: "batch", 1: "candidates"}
-        with _quiet_tracing(), torch.no_grad():
-            torch.onnx.export(
-                InferenceGraph(folded),
-                (_example(size),),
-                part,
-                input_names=["images"],
-                output_names=["boxes", "scores"],
-                dynamic_axes=None if size else {"images": free, "boxes": rows, "scores": rows},
-                opset_version=opset,
-                # The tracing exporter: under 1 s where the newer one takes 10, for the same graph once ONNX Runtime
-                # has optimised both, and for opsets that older runtimes on small boards still read.
-                dynamo=False,
-            )
-        model = onnx.load(part)
-        if nms:
-            append_suppression(model, spec)
-        onnx.helper.set_model_props(model, metadata(spec, facts))
-        model.producer_name, model.doc_string = "herder", f"{spec.name}: {', '.join(spec.class_names[:20])}"
-        onnx.checker.check_model(model, full_check=True)
-        data = model.SerializeToString()
         part.write_bytes(data)
-        parity = check_parity(_reference(network), OnnxEngine(part), photos)
+        with explain_disagreement(network, part, photos, size=size, half=half):
+            parity = check_parity(_reference(network), OnnxEngine(part), photos, HALF if half else EXACT)
     out = Path(out)
     write_atomic(out, data)
-    return ExportResult(out, "ONNX", len(data), time.perf_counter() - start, parity)
+    return ExportResult(out, _kind("ONNX", half), len(data), time.perf_counter() - start, parity)
+
+
+def export_openvino(
+    network: Network,
+    spec: ModelSpec,
+    out: str | Path,
+    *,
+    nms: bool = False,
+    half: bool = False,
+    size: int | None = None,
+    photos: Sequence[Photo] = (),
+) -> ExportResult:
+    """Write ``network`` as OpenVINO's own files: ``out`` (.xml) with the graph, and the weights (.bin) beside it.
+
+    Input, outputs, settings and errors are those of ``export_onnx``, the reader is OpenVINO.
+    """
+    start = time.perf_counter()
+    openvino_package()  # what is missing is told before the work
+    out = Path(out)
+    if out.suffix != ".xml":
+        raise ConfigError(f"{out}: OpenVINO's files end in .xml", hint=f"use {out.with_suffix('.xml').name}")
+    facts = _facts(network, nms, size)
+    with tempfile.TemporaryDirectory(prefix="herder-export-") as folder:
+        source, part = Path(folder) / "source.onnx", Path(folder) / "model.xml"
+        source.write_bytes(onnx_graph(network, spec, facts).SerializeToString())
+        model = convert_onnx(source)
+        save_openvino(model, part, spec, facts, half=half)
+        with explain_disagreement(network, part, photos, size=size, half=half):
+            parity = check_parity(_reference(network), OpenVinoEngine(part), photos, HALF if half else EXACT)
+    count = save_openvino(model, out, spec, facts, half=half)
+    return ExportResult(out, _kind("OpenVINO", half), count, time.perf_counter() - start, parity)
 
 
 def export_torchscript(
@@ -122,85 +131,32 @@ def export_torchscript(
     """Write ``network`` as a TorchScript file, compared with torch like ``export_onnx``.
 
     Same input and outputs as there; the metadata lie in the archive's extra files. It is for programs that load
-    TorchScript already: the file is code, so load only those you trust, and herder itself runs ONNX.
+    TorchScript already: the file is code, so load only those you trust, and herder itself runs ONNX and OpenVINO.
     """
     start = time.perf_counter()
-    facts = ExportFacts(nms=False, needs_nms=network.needs_nms, fixed_size=_checked_size(size))
+    facts = _facts(network, False, size)
     with tempfile.TemporaryDirectory(prefix="herder-export-") as folder:
         part = Path(folder) / "model.torchscript"
-        with _quiet_tracing(), torch.no_grad():
+        with quiet_tracing(), torch.no_grad():
             plain = InferenceGraph(network.fused().cpu())
-            graph = torch.jit.trace(plain, (_example(size),), check_trace=False)  # type: ignore[no-untyped-call]
+            graph = torch.jit.trace(plain, (example(size),), check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(graph, str(part), _extra_files=metadata(spec, facts))
-        parity = check_parity(_reference(network), TorchScriptEngine(part), photos)
+        with explain_disagreement(network, part, photos, size=size, half=False):
+            parity = check_parity(_reference(network), TorchScriptEngine(part), photos)
         data = part.read_bytes()
     out = Path(out)
     write_atomic(out, data)
     return ExportResult(out, "TorchScript", len(data), time.perf_counter() - start, parity)
 
 
+def _facts(network: Network, nms: bool, size: int | None) -> ExportFacts:
+    return ExportFacts(nms=nms, needs_nms=network.needs_nms and not nms, fixed_size=checked_size(size))
+
+
+def _kind(name: str, half: bool) -> str:
+    return f"{name} with float16 weights" if half else name
+
+
 def _reference(network: Network) -> TorchEngine:
     """Torch as trained, nothing folded: what the file must agree with. A copy, since the engine moves its network."""
     return TorchEngine(copy.deepcopy(network), fuse=False)
-
-
-def metadata(spec: ModelSpec, facts: ExportFacts) -> dict[str, str]:
-    """What a file says about itself: the whole spec, and plain entries for readers that do not know herder."""
-    return {
-        METADATA_KEY: spec.to_json(),
-        FACTS_KEY: facts.to_json(),
-        "name": spec.name,
-        "names": json.dumps(dict(enumerate(spec.class_names)), ensure_ascii=False),
-        "layout": "NCHW",
-        "dtype": "float32",
-        "channel_order": "RGB",
-        "value_range": "0..255",
-        "normalisation": "none: folded into the first convolution",
-        "letterbox": "top left, keep aspect ratio",
-        "pad_value": str(PAD_VALUE),
-        "input_size": str(facts.fixed_size or spec.input_size),
-        "stride": str(STRIDE),
-        # For readers without herder: scores as the graph gives them, and the temperature that calibrates them.
-        "score_threshold": str(spec.tempered(1.0).score_threshold),
-        "temperature": str(spec.temperature),
-        "nms_iou": str(spec.nms_iou),
-        "outputs": "detections: photo, x1, y1, x2, y2, score, class"
-        if facts.nms
-        else "boxes: xyxy canvas pixels; scores",
-    }
-
-
-def _example(size: int | None) -> Tensor:
-    """Images for tracing; where sizes are free, batch, height and width differ, so that none passes for another."""
-    return torch.full((1, 3, size, size) if size else (2, 3, 2 * STRIDE, 3 * STRIDE), float(PAD_VALUE))
-
-
-def _checked_size(size: int | None) -> int | None:
-    if size is not None and (size < STRIDE or size % STRIDE):
-        near = max(STRIDE, round(size / STRIDE) * STRIDE)
-        raise ConfigError(f"export size {size} is not a multiple of {STRIDE}", hint=f"use {near}")
-    return size
-
-
-@contextmanager
-def _quiet_tracing() -> Iterator[None]:
-    """Pass over what torch says about tracing itself: it is going out of fashion. Anything else is still heard."""
-    with warnings.catch_warnings():
-        for message in (
-            r"You are using the legacy TorchScript-based ONNX export",
-            r"The feature will be removed\. Please remove usage of this function",
-            r"`torch\.jit\.\w+` is (deprecated|not supported)",
-        ):
-            warnings.filterwarnings("ignore", message, category=DeprecationWarning)
-        yield
-
-
-def _onnx() -> ModuleType:
-    try:
-        import onnx
-        import onnx.checker
-        import onnx.helper
-    except ImportError as error:
-        raise MissingExtraError("export to ONNX", "onnx") from error
-    module: ModuleType = onnx
-    return module

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from herder.boxes import FloatArray
-from herder.edge.runtime import FACTS_KEY, read_metadata
+from herder.edge.export_facts import FACTS_KEY, read_metadata
 from herder.errors import ModelFileError
 from herder.spec import METADATA_KEY
 
@@ -43,6 +43,10 @@ class TorchScriptEngine:
     def fixed_size(self) -> int | None:
         """The only canvas side in pixels that the file takes; None where any multiple of 32 will do."""
         return self._facts.fixed_size
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The tensors in the file by their names."""
+        return dict(self._graph.state_dict())
 
     @torch.inference_mode()
     def predict(self, canvases: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
