@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from herder.cli.evaluation_output import SET_ASIDE, progress_bars, tell_problems
+from herder.cli.quantize_in_torch import TrainingFlags, quantize_aware, quantize_pt2e
 from herder.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,36 +30,64 @@ class MethodChoice(Enum):
 
     STATIC = "static"
     DYNAMIC = "dynamic"
+    AWARE = "aware"
+    PT2E = "pt2e"
 
 
 def quantize_command(
     model: Annotated[Path, typer.Argument(help="Float model file: .safetensors, or .onnx without suppression.")],
     data: Annotated[Path, typer.Argument(help="Labelled photos; with --unchecked any folder of photos.")],
     out: Annotated[
-        Path | None, typer.Option(help="File to write.", show_default="MODEL-int8.xml or .onnx, beside MODEL")
+        Path | None,
+        typer.Option(
+            help="File to write; with aware a new folder.", show_default="MODEL-int8.xml, .onnx or .pt2, beside MODEL"
+        ),
     ] = None,
-    to: Annotated[TargetChoice, typer.Option("--to", help="Kind of file.")] = TargetChoice.OPENVINO,
+    to: Annotated[
+        TargetChoice | None, typer.Option("--to", help="Kind of file.", show_default="openvino; onnx if dynamic")
+    ] = None,
     method: Annotated[
-        MethodChoice, typer.Option(help="static: ranges from photos. dynamic: linear layers alone, ONNX only.")
+        MethodChoice,
+        typer.Option(
+            help="static: ranges from photos. dynamic: linear layers alone. aware: fine-tuned. pt2e: in torch."
+        ),
     ] = MethodChoice.STATIC,
     photos: Annotated[int, typer.Option(help="Training photos to measure ranges on, at most.")] = 300,
     max_drop: Annotated[float, typer.Option(help="mAP@0.5 that may be lost on the validation photos.")] = 0.01,
     unchecked: Annotated[bool, typer.Option("--unchecked", help="Measure no mAP: photos need no labels.")] = False,
     size: Annotated[int | None, typer.Option(help="Longest side in pixels; the model's own if not given.")] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of photos.")] = 0,
+    epochs: Annotated[int | None, typer.Option(help="aware: passes over all training photos.")] = None,
+    device: Annotated[str | None, typer.Option(help="aware: auto, cpu, cuda or cuda:N.")] = None,
+    teacher: Annotated[list[Path] | None, typer.Option(help="aware: learn from it; MODEL itself if none.")] = None,
+    config: Annotated[Path | None, typer.Option(help="aware: TOML or YAML file of settings.")] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="aware: any setting of the training.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="aware: go on with the run in --out.")] = False,
 ) -> None:
     """Turn the convolutions of MODEL into 8-bit integers: ranges from training photos, accuracy on validation photos.
 
     Layers that int8 would cost too much stay float, as few as the wanted accuracy allows; where nothing keeps
     --max-drop, no file is written. Exit code 3 when photos or labels had to be set aside.
     """
+    flags = TrainingFlags(epochs, device, tuple(teacher or ()), config, tuple(changes or ()), resume)
+    if method is not MethodChoice.AWARE and flags.given():
+        raise ConfigError(f"{flags.given()}: {method.value} quantization does not train", hint="use --method aware")
+    if method in (MethodChoice.AWARE, MethodChoice.PT2E) and (unchecked or size is not None):
+        raise ConfigError("--unchecked and --size: are for static and dynamic", hint="leave them out")
+    if method is MethodChoice.AWARE:
+        quantize_aware(model, data, out or model.with_name(f"{model.stem}-aware"), flags, photos, seed)
+        return
+    if method is MethodChoice.PT2E:
+        quantize_pt2e(model, data, out or model.with_name(f"{model.stem}-int8.pt2"), photos, seed)
+        return
     # Here, since torch takes seconds to load: `herder --help` should not wait for it.
     from herder.api.quantize import QuantizeSettings, run_quantization
     from herder.edge.quantization import Target
 
-    target = Target(to.value)
-    if out is None:
-        out = model.with_name(f"{model.stem}-int8{target.suffix}")
+    target = (
+        Target.ONNX if method is MethodChoice.DYNAMIC and to is None else Target((to or TargetChoice.OPENVINO).value)
+    )
+    out = out or model.with_name(f"{model.stem}-int8{target.suffix}")
     if out.resolve() == model.resolve():
         raise ConfigError(f"{out}: is the float model itself", hint="choose another name with --out")
     settings = QuantizeSettings(
