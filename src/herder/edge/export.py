@@ -29,8 +29,8 @@ from herder.edge.export_graph import (
 )
 from herder.edge.first_difference import explain_disagreement
 from herder.edge.onnx_half import halve_weights
-from herder.edge.opset_support import check_engine_reads
 from herder.edge.openvino_files import convert_onnx, save_openvino
+from herder.edge.opset_support import check_engine_reads
 from herder.edge.parity import EXACT, HALF, Parity, check_parity
 from herder.edge.runtime import OnnxEngine, OpenVinoEngine
 from herder.edge.torchscript import TorchScriptEngine

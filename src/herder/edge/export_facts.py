@@ -13,6 +13,9 @@ from herder.spec import METADATA_KEY, ModelSpec
 FACTS_KEY = "herder_export"
 """The metadata entry that says, in JSON, how the file was exported: ``nms``, ``needs_nms``, ``fixed_size``."""
 
+FLOAT16_MAX = 65504.0
+"""The largest float16; a tensor with larger values stays float32."""
+
 
 @dataclass(frozen=True)
 class ExportFacts:

@@ -115,6 +115,7 @@ def example(size: int | None) -> Tensor:
 
 
 def checked_size(size: int | None) -> int | None:
+    """``size`` where a canvas can have it. Raises ConfigError where it is no multiple of 32."""
     if size is not None and (size < STRIDE or size % STRIDE):
         near = max(STRIDE, round(size / STRIDE) * STRIDE)
         raise ConfigError(f"export size {size} is not a multiple of {STRIDE}", hint=f"use {near}")
@@ -144,6 +145,7 @@ def quiet_tracing() -> Iterator[None]:
 
 
 def onnx_package() -> ModuleType:
+    """Import onnx. Raises MissingExtraError where it is not installed."""
     try:
         import onnx
         import onnx.checker

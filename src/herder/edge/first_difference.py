@@ -48,7 +48,8 @@ class LayerDifference:
     """Largest value of the layer in torch, for comparison."""
 
     def __str__(self) -> str:
-        return f"the first layer that differs is {self.layer}, by {self.difference:.2g} (its values reach {self.largest:.2g})"
+        gap = f"by {self.difference:.2g} (its values reach {self.largest:.2g})"
+        return f"the first layer that differs is {self.layer}, {gap}"
 
 
 def first_difference(
@@ -57,8 +58,8 @@ def first_difference(
     """The first convolution whose output in ``path`` (.onnx or .xml) differs on canvases (B, H, W, 3); None where all
     agree, so that the difference comes from decoding or suppression.
 
-    ``same`` is the share of a layer's largest value that may differ. Layers that the file does not name are passed over.
-    Raises ModelFileError where the file names none.
+    ``same`` is the share of a layer's largest value that may differ. Layers that the file does not name are passed
+    over. Raises ModelFileError where the file names none.
     """
     images = np.ascontiguousarray(canvases.transpose(0, 3, 1, 2), np.float32)  # (B, 3, H, W)
     expected = torch_layers(network, images)

@@ -1,8 +1,8 @@
 """Weights of an ONNX file in float16: half the bytes, while every sum is still taken in float32.
 
 Each weight becomes a float16 initialiser with a Cast to float32 behind it. ONNX Runtime and OpenVINO compute the Casts
-once, when they open the file, so that it runs exactly as fast as before. A graph that computes in float16 is no smaller,
-and processors without float16 arithmetic run it slower.
+once, when they open the file, so that it runs as fast as before. A graph that computes in float16 is no smaller, and
+processors without float16 arithmetic run it slower.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-FLOAT16_MAX = 65504.0
-"""The largest float16; a tensor with larger values stays float32."""
+from herder.edge.export_facts import FLOAT16_MAX
 
 
 def halve_weights(model: Any) -> int:

@@ -12,14 +12,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from herder.edge.engine_packages import openvino_package
-from herder.edge.export_facts import FACTS_KEY, ExportFacts
+from herder.edge.export_facts import FACTS_KEY, FLOAT16_MAX, ExportFacts
 from herder.errors import ConfigError, ModelFileError
 from herder.files import write_atomic
 from herder.spec import METADATA_KEY, ModelSpec
 
 SECTION = "herder"
 """The section of the runtime info that holds herder's entries."""
+
+WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
+"""Operators whose second input are weights."""
 
 WEIGHTS_KEY = "herder_weights_sha256"
 """The entry that names the weights of this graph."""
@@ -48,14 +53,16 @@ def save_openvino(model: Any, out: Path, spec: ModelSpec, facts: ExportFacts, *,
         raise ConfigError(f"{out}: OpenVINO's files end in .xml", hint=f"use {out.with_suffix('.xml').name}")
     ov = openvino_package()
     described = model.clone()
+    if half:
+        _halve_weights(described)
     for key, text in {METADATA_KEY: spec.to_json(), FACTS_KEY: facts.to_json()}.items():
         described.set_rt_info(text, [SECTION, key])
     with tempfile.TemporaryDirectory(prefix="herder-openvino-") as folder:
         part = Path(folder) / "model.xml"
-        ov.save_model(described, part, compress_to_fp16=half)
+        ov.save_model(described, part, compress_to_fp16=False)
         weights = part.with_suffix(".bin").read_bytes()
         described.set_rt_info(hashlib.sha256(weights).hexdigest(), [SECTION, WEIGHTS_KEY])
-        ov.save_model(described, part, compress_to_fp16=half)
+        ov.save_model(described, part, compress_to_fp16=False)
         graph = part.read_bytes()
     write_atomic(out.with_suffix(".bin"), weights)
     write_atomic(out, graph)  # last: a graph is never there without its weights
@@ -76,6 +83,26 @@ def openvino_metadata(model: Any, path: Path) -> dict[str, str]:
     # OpenVINO keeps an ONNX file's metadata under this name.
     framework = model.get_rt_info(["framework"]) if model.has_rt_info(["framework"]) else None
     return {key: str(value) for key, value in framework.value.items()} if framework else {}
+
+
+def _halve_weights(model: Any) -> None:
+    """Store what float32 layers multiply by as float16; OpenVINO turns it back once, when it compiles the model.
+
+    Its own compression takes biases and the grid of the decoding as well: fewer bytes by a hundredth, and boxes moved
+    three times as far.
+    """
+    import openvino.opset13 as operators
+
+    for node in model.get_ops():
+        if node.get_type_name() not in WEIGHTED:
+            continue
+        source = node.input_value(1).get_node()
+        if source.get_type_name() != "Constant" or source.get_element_type().get_type_name() != "f32":
+            continue
+        values = source.data
+        if np.abs(values).max(initial=0) <= FLOAT16_MAX:
+            small = operators.constant(values.astype(np.float16), name=f"{source.get_friendly_name()}_float16")
+            node.input(1).replace_source_output(operators.convert(small, "f32").output(0))
 
 
 def _check_weights(path: Path, sha256: str | None) -> None:
