@@ -83,10 +83,15 @@ def evaluate(model: str | Path | Detector, data: str | Path, *, split: str = "va
     return metrics
 
 
-def export(model: str | Path, out: str | Path, *, nms: bool = False) -> ExportResult:
-    """Write a model file as ONNX (``.onnx``) and check that it gives the same detections. Raises where it does not."""
-    from herder.edge.export import export_onnx
+def export(model: str | Path, out: str | Path, *, nms: bool = False, half: bool = False) -> ExportResult:
+    """Write a model file as ONNX (``.onnx``) or OpenVINO's files (``.xml``), checked to give the same detections.
+
+    ``nms`` gives finished detections from the graph, ``half`` stores weights as float16. Raises ModelFileError where
+    the file does not agree with torch.
+    """
+    from herder.edge.export import export_onnx, export_openvino
     from herder.model.files import load_model
 
     network = load_model(Path(model))
-    return export_onnx(network, network.spec, Path(out), nms=nms)
+    write = export_openvino if Path(out).suffix == ".xml" else export_onnx
+    return write(network, network.spec, Path(out), nms=nms, half=half)

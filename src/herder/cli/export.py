@@ -12,11 +12,15 @@ from rich.console import Console
 from herder.cli.photo_paths import find_photos
 from herder.errors import ConfigError, DataError
 
+OPSET = 17
+"""ONNX's operator set if not given: old enough for the runtimes of small boards."""
+
 
 class ExportFormat(Enum):
     """What a model can be exported to."""
 
     ONNX = "onnx"
+    OPENVINO = "openvino"
     TORCHSCRIPT = "torchscript"
 
 
@@ -24,34 +28,56 @@ def export_command(
     model: Annotated[Path, typer.Argument(help="Model file: .safetensors.")],
     file_format: Annotated[ExportFormat, typer.Option("--format", help="Kind of file.")] = ExportFormat.ONNX,
     out: Annotated[Path | None, typer.Option(help="File to write; beside the model if not given.")] = None,
-    nms: Annotated[bool, typer.Option("--nms", help="Suppress duplicates in the graph (ONNX).")] = False,
+    nms: Annotated[
+        bool, typer.Option("--nms", help="Finished detections from the graph; not for TorchScript.")
+    ] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Weights in float16, half the bytes; not for TorchScript.")
+    ] = False,
     size: Annotated[
         int | None, typer.Option(help="Fix the input to one photo of this side in pixels; free if not given.")
     ] = None,
     photos: Annotated[
         Path | None, typer.Option(help="Folder of photos to compare with torch on; drawn pictures if not given.")
     ] = None,
+    opset: Annotated[int | None, typer.Option(help="ONNX's operator set.", show_default=str(OPSET))] = None,
 ) -> None:
-    """Write MODEL as ONNX or TorchScript, and check that it finds the same animals as torch.
+    """Write MODEL as ONNX, OpenVINO's files or TorchScript, and check that it finds the same animals as torch.
 
     Preprocessing facts, class names and the whole spec go into the file's metadata, decoding goes into the graph. A
     file that does not agree with torch is not written.
     """
-    if nms and file_format is not ExportFormat.ONNX:
-        raise ConfigError("--nms is for ONNX only", hint="leave out --nms, or use --format onnx")
+    if file_format is ExportFormat.TORCHSCRIPT and (nms or half):
+        option = "--nms" if nms else "--half"
+        raise ConfigError(f"{option} is not for TorchScript", hint=f"leave out {option}, or use --format onnx")
+    if opset is not None and file_format is not ExportFormat.ONNX:
+        raise ConfigError("--opset is for ONNX only", hint="leave out --opset, or use --format onnx")
     if model.suffix != ".safetensors":
         raise ConfigError(f"{model}: only .safetensors models can be exported", hint="train or import one first")
-    from herder.edge.export import export_onnx, export_torchscript  # here, since they load torch
+    from herder.edge.export import export_onnx, export_openvino, export_torchscript  # here, since they load torch
     from herder.model.files import load_model
 
     pictures = _photos(photos) if photos else []
     network = load_model(model)
+    spec = network.spec
     if file_format is ExportFormat.ONNX:
         target = out or model.with_suffix(".onnx")
-        result = export_onnx(network, network.spec, target, nms=nms, size=size, photos=pictures)
+        result = export_onnx(
+            network,
+            spec,
+            target,
+            nms=nms,
+            half=half,
+            size=size,
+            photos=pictures,
+            opset=OPSET if opset is None else opset,
+        )
+    elif file_format is ExportFormat.OPENVINO:
+        target = out or model.with_suffix(".xml")
+        result = export_openvino(network, spec, target, nms=nms, half=half, size=size, photos=pictures)
     else:
         target = out or model.with_suffix(".torchscript")
-        result = export_torchscript(network, network.spec, target, size=size, photos=pictures)
+        result = export_torchscript(network, spec, target, size=size, photos=pictures)
     console = Console(soft_wrap=True)
     console.print(
         f"{result.path}: {result.format}, {result.size_bytes / 1e6:.1f} MB, in {result.seconds:.1f} s",
