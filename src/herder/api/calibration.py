@@ -167,6 +167,11 @@ def write_with_spec(model: Path, out: Path, spec: ModelSpec) -> None:
         metadata = {**read_metadata(model), METADATA_KEY: spec.to_json()}
         write_atomic(out, safetensors.torch.save(read_tensors(model), metadata=metadata))
         return
+    if model.suffix == ".xml":
+        from herder.edge.openvino_files import rewrite_spec
+
+        rewrite_spec(model, out, spec)
+        return
     try:
         import onnx
     except ImportError:

@@ -25,7 +25,7 @@ BEST = "best.safetensors"
 CROSSVAL = "crossval.json"
 """What a cross-validation writes into its folder."""
 
-MODEL_SUFFIXES = frozenset({".safetensors", ".onnx"})
+MODEL_SUFFIXES = frozenset({".safetensors", ".onnx", ".xml"})
 
 
 class Source(Enum):
@@ -131,7 +131,7 @@ def _members(path: Path) -> list[Member]:
     if not path.is_dir():
         raise ConfigError(
             f"{path}: is no model and no predictions",
-            hint="wanted .safetensors or .onnx, a run folder, or a .json file of detections with --truth",
+            hint="wanted .safetensors, .onnx or .xml, a run folder, or a .json file of detections with --truth",
         )
     if (path / BEST).exists():
         return [_run(path)]

@@ -15,7 +15,7 @@ from herder.training.tracking import read_rows
 
 BEST, METRICS = "best.safetensors", "metrics.csv"
 
-MODELS = frozenset({".safetensors", ".onnx"})
+MODELS = frozenset({".safetensors", ".onnx", ".xml"})
 
 KINDS = ("comparison", "robustness", "crossval", "calibration", "cost")
 """Results that commands leave as ``<kind>.json``; in a report they stand in this order."""

@@ -40,7 +40,7 @@ SET_ASIDE = 3
 
 
 def detect_command(
-    model: Annotated[Path, typer.Argument(help="Model file: .safetensors or .onnx.")],
+    model: Annotated[Path, typer.Argument(help="Model file: .safetensors, .onnx or .xml.")],
     photos: Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns such as 'cam*/*.jpg'.")],
     score: Annotated[
         float | None, typer.Option(min=0, max=1, help="Leave out what scores lower; the model's own if not given.")

@@ -45,7 +45,7 @@ class _Outcome:
 
 
 def evaluate_command(
-    model: Annotated[Path | None, typer.Argument(help="Model file: .safetensors or .onnx.")] = None,
+    model: Annotated[Path | None, typer.Argument(help="Model file: .safetensors, .onnx or .xml.")] = None,
     data: Annotated[Path | None, typer.Argument(help="Labelled photos: a YOLO, COCO or VOC folder or file.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the dataset.", show_default="val")] = None,
     size: Annotated[int | None, typer.Option(help="Longest side in pixels; the model's own if not given.")] = None,

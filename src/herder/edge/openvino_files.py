@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from herder.edge.engine_packages import openvino_package
-from herder.edge.export_facts import FACTS_KEY, FLOAT16_MAX, ExportFacts
+from herder.edge.export_facts import FACTS_KEY, FLOAT16_MAX, ExportFacts, read_metadata
 from herder.errors import ConfigError, ModelFileError
 from herder.files import write_atomic
 from herder.spec import METADATA_KEY, ModelSpec
@@ -67,6 +67,19 @@ def save_openvino(model: Any, out: Path, spec: ModelSpec, facts: ExportFacts, *,
     write_atomic(out.with_suffix(".bin"), weights)
     write_atomic(out, graph)  # last: a graph is never there without its weights
     return len(graph) + len(weights)
+
+
+def rewrite_spec(source: Path, out: Path, spec: ModelSpec) -> None:
+    """Write the OpenVINO files of ``source`` (.xml) as ``out`` (.xml) with another spec; weights and graph stay.
+
+    Raises ModelFileError where ``source`` cannot be read, else as ``save_openvino``.
+    """
+    try:
+        model = openvino_package().Core().read_model(source)
+    except RuntimeError as error:
+        raise ModelFileError(f"{source}: is not an OpenVINO file", hint="export it again") from error
+    _, facts = read_metadata(openvino_metadata(model, source), source)
+    save_openvino(model, out, spec, facts, half=False)
 
 
 def openvino_metadata(model: Any, path: Path) -> dict[str, str]:
