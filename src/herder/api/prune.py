@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from herder.api.prune_gradients import loss_gradients
+from herder.api.prune_measure import EngineSpeed, Measured, compare_speed, measure_model
+from herder.api.prune_settings import PruneSettings, check_settings, check_teachers
+from herder.api.prune_state import PruneState, StepDone
 from herder.api.run_photos import Photos, read_photos
 from herder.api.training_run import base_config, run_training
 from herder.errors import ConfigError
-from herder.evaluation import evaluate_detector
-from herder.inference import Detector
-from herder.model.engine import TorchEngine
 from herder.model.files import load_model, save_model
-from herder.model.flops import count_work
 from herder.model.network import Network
-from herder.model.pruning import Importance, Scope, check_pruning, check_ratio, prune, step_ratio
-from herder.model.sparsity import sparsify, zipped_bytes
+from herder.model.pruning import Importance, prune, step_ratio
+from herder.model.sparsity import sparsify, sparsity
 from herder.training.config import TrainConfig, load_config
 from herder.training.distributed import Ranks
 from herder.training.interfaces import Ending
 from herder.training.tracking import Tracker
 
-ROUNDS = 30
-"""Paired timings of both networks."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A model as it is measured here."""
-
-    parameters: int
-    flops: int
-    """For one photo on the square canvas of the model's input size; two for each multiply-accumulate."""
-    milliseconds: float
-    """Median of the network alone in torch on the CPU, one photo; the two models of a result took turns."""
-    map50: float
-    map50_95: float
-    file_bytes: int
-    zipped_bytes: int
+SELF = "self"
+"""As a teacher: the model as it is before pruning."""
 
 
 @dataclass(frozen=True)
@@ -51,25 +32,16 @@ class PruneResult:
     """The pruned model, and both models measured on the same photos."""
 
     path: Path
+    onnx: Path
+    """The pruned model for other engines; not there where ONNX is not installed."""
     before: Measured
     after: Measured
-    interrupted: bool = False
+    speeds: tuple[EngineSpeed, ...]
+    steps: tuple[StepDone, ...]
 
-
-@dataclass(frozen=True)
-class PruneSettings:
-    """How to prune."""
-
-    ratio: float = 0.3
-    """Share of the channels that go; of the weights where unstructured."""
-    steps: int = 3
-    """Rounds of pruning and fine-tuning, each of which takes the same share of what is left."""
-    scope: Scope = Scope.GLOBAL
-    importance: Importance = Importance.L2
-    multiple: int = 4
-    """Channels left are multiples of this where a layer has that many: processors work on groups of them."""
-    unstructured: bool = False
-    """Zero single weights, with no fine-tuning, in place of taking channels out."""
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values by name, for JSON."""
+        return {**asdict(self), "path": str(self.path), "onnx": str(self.onnx)}
 
 
 def run_pruning(
@@ -79,54 +51,57 @@ def run_pruning(
     settings: PruneSettings | None = None,
     config: TrainConfig | None = None,
     *,
+    resume: bool = False,
     trackers: Sequence[Tracker] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> PruneResult:
-    """Prune the model in steps, fine-tune after each, and write ``out/pruned.safetensors`` and ``out/step-N``.
+    """Prune the model in steps, fine-tune after each, and write ``out/pruned.safetensors``, ``out/pruned.onnx`` and
+    ``out/step-N``.
 
-    ``config`` is for the fine-tuning of each step (None: the defaults for this model). Raises ConfigError, before any
-    work, for settings that leave no channel or a folder that is not empty, and what training raises.
+    ``config`` is for the fine-tuning of each step (None: the defaults for this model); its distillation's teachers
+    teach the pruned network. With ``resume`` a run that was stopped goes on with the step it was at. Raises
+    ConfigError, before any work, for settings that leave no channel or a folder that is not empty; KeyboardInterrupt
+    where the training was stopped; and what training raises.
     """
     settings = settings or PruneSettings()
     if model.suffix != ".safetensors":
         raise ConfigError(f"{model}: only .safetensors models can be pruned", hint="prune before you export")
     network = load_model(model)
-    if settings.unstructured:
-        check_ratio(settings.ratio)
-    else:
-        check_pruning(network, settings.ratio, settings.scope, settings.steps)
-    if settings.multiple < 1:
-        raise ConfigError(f"multiple: {settings.multiple}", hint="wanted 1 or more")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out}: is there already", hint="choose a new folder with --out")
-    config = config or base_config(model)
+    check_settings(network, settings)
+    config = replace(config or base_config(model), keep_zeros=settings.unstructured)
     photos = data if isinstance(data, Photos) else read_photos(data)
-    target = out / "pruned.safetensors"
-    interrupted = False
-    if settings.unstructured:
-        save_model(sparse := sparsify(network, settings.ratio), sparse.spec.replace(metrics={}), target)
-    else:
-        share, current = step_ratio(settings.ratio, settings.steps), network
-        for step in range(1, settings.steps + 1):
-            current = prune(
-                current, share, scope=settings.scope, importance=settings.importance, multiple=settings.multiple
-            )
+    check_teachers(network, photos, config)
+    state = PruneState.open(out, model, photos, settings, config, resume=resume)
+    current = network
+    for step in range(1, settings.steps + 1):
+        kept = out / f"step-{step}.safetensors"
+        if len(state.done) < step:
             start = out / f"start-{step}.safetensors"
-            save_model(current, current.spec, start)
-            kept = sum(p.numel() for p in current.parameters()) / sum(p.numel() for p in network.parameters())
-            say(f"step {step} of {settings.steps}: {kept:.0%} of the parameters are left; fine-tuning")
-            result = run_training(photos, None, start, config, out / f"step-{step}", trackers=trackers)
-            interrupted = result.ending is Ending.INTERRUPTED
-            if result.best.exists():
-                current = load_model(result.best)
-            if interrupted:
-                break
-        save_model(current, current.spec, target)
-    pruned = load_model(target)
-    before_ms, after_ms = paired_milliseconds(network, pruned)
-    before = _measure(network, model, photos, before_ms, config)
-    after = _measure(pruned, target, photos, after_ms, config)
-    return PruneResult(target, before, after, interrupted)
+            if not start.exists():  # a resumed step must train on from the very same start
+                small = _pruned(current, settings, step, photos, config)
+                save_model(small, small.spec.replace(metrics={}), start)
+            best = start
+            if settings.fine_tune:
+                say(f"step {step} of {settings.steps}: {_left(load_model(start), network)}; fine-tuning")
+                folder = out / f"step-{step}"
+                result = run_training(photos, None, start, config, folder, resume=resume, trackers=trackers)
+                if result.ending is Ending.INTERRUPTED:
+                    say(f"stopped in step {step} of {settings.steps}; the same command with --resume goes on")
+                    raise KeyboardInterrupt
+                best = result.best
+            current = load_model(best)
+            save_model(current, current.spec, kept)
+            state.add(_done(step, settings, current))
+        current = load_model(kept)
+    target, onnx = out / "pruned.safetensors", out / "pruned.onnx"
+    save_model(current, current.spec, target)
+    say("measuring both models")
+    device = Ranks.from_environment().pick_device(config.device)
+    before, after = measure_model(model, photos, device), measure_model(target, photos, device)
+    speeds = compare_speed(model, target, onnx, photos, say)
+    pruned = PruneResult(target, onnx, before, after, speeds, tuple(state.done))
+    state.write(pruned.as_dict())
+    return pruned
 
 
 def prune_model(
@@ -135,39 +110,52 @@ def prune_model(
     *,
     out: str | Path,
     settings: PruneSettings | None = None,
+    teachers: Sequence[str | Path] = (),
     training: Mapping[str, Any] | None = None,
+    resume: bool = False,
 ) -> PruneResult:
     """The Python twin of ``herder prune``; ``training`` are fields of ``TrainConfig`` for the fine-tuning."""
-    config = load_config(None, dict(training or {}), base=base_config(Path(model)))
-    return run_pruning(Path(model), Path(data), Path(out), settings, config)
+    own = {**(training or {}), **teacher_settings(Path(model), teachers)}
+    config = load_config(None, own, base=base_config(Path(model)))
+    return run_pruning(Path(model), Path(data), Path(out), settings, config, resume=resume)
 
 
-def paired_milliseconds(first: Network, second: Network, rounds: int = ROUNDS) -> tuple[float, float]:
-    """Median milliseconds of both networks for one photo; they take turns, so that a busy moment hits both."""
-    engines = [TorchEngine(network) for network in (first, second)]
-    canvases = [np.full((1, e.spec.input_size, e.spec.input_size, 3), 114, np.uint8) for e in engines]
-    taken: tuple[list[float], list[float]] = ([], [])
-    for turn in range(rounds + 3):
-        for engine, canvas, times in zip(engines, canvases, taken, strict=True):
-            begun = time.perf_counter()
-            engine.predict(canvas)
-            if turn >= 3:  # the first ones make plans and fill caches
-                times.append((time.perf_counter() - begun) * 1000)
-    return statistics.median(taken[0]), statistics.median(taken[1])
+def teacher_settings(model: Path, teachers: Sequence[str | Path]) -> dict[str, Any]:
+    """The settings that make these model files the teachers; ``self`` is the model before pruning.
+
+    >>> teacher_settings(Path("farm.safetensors"), ["self"])
+    {'distillation.teachers': ['farm.safetensors']}
+    """
+    paths = [str(model if str(teacher) == SELF else teacher) for teacher in teachers]
+    return {"distillation.teachers": paths} if paths else {}
 
 
-def _measure(network: Network, path: Path, photos: Photos, milliseconds: float, config: TrainConfig) -> Measured:
-    size = network.spec.input_size
-    work = count_work(network, size, size)
-    device = Ranks.from_environment().pick_device(config.device)
-    metrics, _ = evaluate_detector(Detector(TorchEngine(network, device=device)), photos.validation)
-    numbers = metrics.as_dict()
-    return Measured(
-        work.parameters,
-        work.flops,
-        milliseconds,
-        numbers["mAP50"],
-        numbers["mAP50_95"],
-        path.stat().st_size,
-        zipped_bytes(path),
+def _pruned(network: Network, settings: PruneSettings, step: int, photos: Photos, config: TrainConfig) -> Network:
+    """The network after one more step of pruning, not yet trained."""
+    if settings.unstructured:
+        return sparsify(network, _gone(settings, step))
+    return prune(
+        network,
+        step_ratio(settings.ratio, settings.steps),
+        scope=settings.scope,
+        importance=settings.importance,
+        multiple=settings.multiple,
+        learn=loss_gradients(photos, config) if settings.importance is Importance.TAYLOR else None,
     )
+
+
+def _gone(settings: PruneSettings, step: int) -> float:
+    """The share that is gone after a step: each takes the same share of what is left."""
+    return 1 - (1 - step_ratio(settings.ratio, settings.steps)) ** step
+
+
+def _done(step: int, settings: PruneSettings, network: Network) -> StepDone:
+    count = sum(p.numel() for p in network.parameters())
+    return StepDone(step, _gone(settings, step), count, sparsity(network), dict(network.spec.metrics))
+
+
+def _left(network: Network, before: Network) -> str:
+    """What is left of the network, in words."""
+    share = sum(p.numel() for p in network.parameters()) / sum(p.numel() for p in before.parameters())
+    zeros = sparsity(network)
+    return f"{zeros:.0%} of the weights are zero" if zeros > 0.001 else f"{share:.0%} of the parameters are left"
