@@ -29,7 +29,7 @@ def export(*arguments):
     return runner.invoke(app, ["export", *map(str, arguments)])
 
 
-@pytest.mark.parametrize(("name", "ending"), [("onnx", ".onnx"), ("torchscript", ".torchscript")])
+@pytest.mark.parametrize(("name", "ending"), [("onnx", ".onnx"), ("openvino", ".xml"), ("torchscript", ".torchscript")])
 def test_exports_beside_the_model_and_prints_parity(model, name, ending):
     result = export(model, "--format", name)
     assert result.exit_code == 0, result.output
@@ -65,7 +65,11 @@ def test_fixed_size_with_suppression(model, tmp_path):
     ("arguments", "error", "message"),
     [
         (("--size", "100"), ConfigError, "export size 100"),
-        (("--format", "torchscript", "--nms"), ConfigError, "--nms is for ONNX only"),
+        (("--format", "torchscript", "--nms"), ConfigError, "--nms is not for TorchScript"),
+        (("--format", "torchscript", "--half"), ConfigError, "--half is not for TorchScript"),
+        (("--format", "openvino", "--opset", "17"), ConfigError, "--opset is for ONNX only"),
+        (("--format", "openvino"), ConfigError, "OpenVINO's files end in .xml"),
+        (("--opset", "5"), ConfigError, "opset 5: the graph needs operators of opset 9"),
         (("--photos", "nowhere"), DataError, "nowhere"),
     ],
 )
@@ -74,6 +78,15 @@ def test_wrong_use_is_told(model, tmp_path, arguments, error, message):
     assert isinstance(result.exception, error)
     assert message in str(result.exception)
     assert not (tmp_path / "m.onnx").exists()
+
+
+def test_half_precision_for_openvino(model, tmp_path):
+    out = tmp_path / "half.xml"
+    result = export(model, "--format", "openvino", "--half", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "OpenVINO with float16 weights" in result.stdout
+    assert "allowed: 8 px and 0.03" in result.stdout
+    assert herder.load(out).spec == herder.load(model).spec
 
 
 def test_only_safetensors_are_exported(tmp_path):

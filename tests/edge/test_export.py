@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from herder.edge import export as export_room
-from herder.edge.export import export_onnx, export_torchscript
+from herder.edge.export import export_onnx, export_openvino, export_torchscript
 from herder.edge.parity import Parity
 from herder.edge.runtime import OnnxEngine
 from herder.edge.torchscript import TorchScriptEngine
@@ -162,9 +162,9 @@ def test_a_file_that_disagrees_is_not_written(network, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("size", [0, 31, 100, -64])
 def test_a_size_off_the_stride_is_refused(network, tmp_path, size):
-    for export in (export_onnx, export_torchscript):
+    for export in (export_onnx, export_openvino, export_torchscript):
         with pytest.raises(ConfigError, match=f"export size {size} is not a multiple of 32"):
-            export(network, network.spec, tmp_path / "m", size=size)
+            export(network, network.spec, tmp_path / "m.xml", size=size)
     assert not list(tmp_path.iterdir())
 
 
@@ -202,3 +202,35 @@ def test_the_example_without_herder_finds_what_herder_finds(network, nms_file, t
     found = Detector(OnnxEngine(nms_file, threads=1)).detect(pixels)
     assert len(lines) == len(found) > 0
     assert sorted(line.split(" 0.")[0] for line in lines) == sorted(found.names)
+
+
+@pytest.mark.parametrize(("nms", "opset", "lowest"), [(False, 8, 9), (True, 12, 13), (True, -1, 9)])
+def test_an_opset_that_is_too_old_is_told_before_the_work(network, tmp_path, monkeypatch, nms, opset, lowest):
+    monkeypatch.setattr(export_room, "onnx_graph", None)
+    with pytest.raises(ConfigError, match=f"opset {opset}: .* operators of opset {lowest}"):
+        export_onnx(network, network.spec, tmp_path / "m.onnx", nms=nms, opset=opset)
+
+
+def test_an_opset_that_no_engine_reads_is_told_before_the_work(network, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_room, "onnx_graph", None)
+    with pytest.raises(ConfigError, match=r"opset 999: ONNX Runtime .* does not read it"):
+        export_onnx(network, network.spec, tmp_path / "m.onnx", opset=999)
+
+
+@pytest.mark.parametrize("opset", [9, pytest.param(13, marks=pytest.mark.slow), 18])
+def test_the_opset_is_the_one_asked_for(network, tmp_path, opset):
+    result = export_onnx(network, network.spec, tmp_path / "m.onnx", opset=opset)
+    assert [entry.version for entry in onnx.load(result.path).opset_import if not entry.domain] == [opset]
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_agrees_with_torch_on_real_photos(shared_dir, tmp_path):
+    from herder.model.pretrained import import_weights
+
+    network = import_weights(shared_dir / "pretrained" / "yolox_nano.onnx")
+    photos = sorted((shared_dir / "alpaca" / "images").rglob("*.jpg"))[:4]
+    assert photos
+    for half in (False, True):
+        for write, name in ((export_onnx, "m.onnx"), (export_openvino, "m.xml")):
+            assert write(network, network.spec, tmp_path / name, half=half, photos=photos).parity.ok

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from herder.edge.parity import check_parity
+from herder.edge.parity import HALF, ParityError, Tolerance, check_parity, measure_parity
 from herder.errors import ModelFileError
 from herder.spec import example_spec
 
@@ -86,3 +86,19 @@ def test_a_fixed_file_is_compared_at_its_size(monkeypatch):
     check_parity(Fixed(BOXES, SCORES), Watcher(BOXES, SCORES, fixed_size=96), [np.zeros((40, 60, 3), np.uint8)] * 30)
     assert set(shapes) == {(2, 96, 96, 3), (1, 96, 96, 3)}
     assert len(shapes) == 1 + 16  # more photos show nothing new
+
+
+def test_a_looser_tolerance_is_stated_and_kept():
+    moved = [[0, 0, 10, 16], *BOXES[1:]]
+    loose = check_parity(Fixed(BOXES, SCORES), Fixed(moved, [[0.89], [0.8], [0.5]]), tolerance=HALF)
+    assert loose.ok
+    assert "boxes within 6 px, scores within 0.01 (allowed: 8 px and 0.03)" in str(loose)
+    with pytest.raises(ParityError, match=r"allowed: 1 px and 0\.001"):
+        check_parity(Fixed(BOXES, SCORES), Fixed(moved, SCORES))
+    with pytest.raises(ParityError, match=r"allowed: 5 px and 0\.03"):
+        check_parity(Fixed(BOXES, SCORES), Fixed(moved, SCORES), tolerance=Tolerance(5, 0.03))
+
+
+def test_measuring_does_not_judge():
+    far = measure_parity(Fixed(BOXES, SCORES), Fixed([[0, 0, 50, 10], *BOXES[1:]], SCORES))
+    assert (far.box_px, far.ok) == (40, False)
