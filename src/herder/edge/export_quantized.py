@@ -60,11 +60,17 @@ class ExportedQuantizer(nn.Module):
 
     def __init__(self, quantizer: ActivationQuantizer) -> None:
         super().__init__()
-        self.scale, self.zero_point = quantizer.scale, int(quantizer.zero_point)
+        self.register_buffer("scales", quantizer.scales)
+        self.register_buffer("zero_point", quantizer.zero_point.int())
+        self.scales: Tensor
+        self.zero_point: Tensor
+        self.single = None if self.scales.ndim else (float(self.scales), int(self.zero_point))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same shape."""
-        return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, LOW, HIGH)
+        """Maps (B, C, H, W) to the same shape."""
+        if self.single is None:
+            return torch.fake_quantize_per_channel_affine(x, self.scales, self.zero_point, 1, LOW, HIGH)
+        return torch.fake_quantize_per_tensor_affine(x, *self.single, LOW, HIGH)
 
 
 @torch.no_grad()

@@ -53,15 +53,16 @@ class FakeQuantize(torch.autograd.Function):
 
 
 class ActivationQuantizer(nn.Module):
-    """Rounds a map to uint8 with one scale and zero point for all of it.
+    """Rounds a map to uint8 with one scale and zero point for all of it, or one for each of ``channels``.
 
     Before ``settle`` it can ``observe``: maps then pass as they are, and a sample of their values is kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 0) -> None:
         super().__init__()
-        self.exponent = nn.Parameter(torch.tensor(-0.4))  # exp(-4) * 255 = 4.7: a range for maps of about 1
-        self.register_buffer("zero_point", torch.zeros((), dtype=torch.int64))
+        shape = (channels,) if channels else ()
+        self.exponent = nn.Parameter(torch.full(shape, -0.4))  # exp(-4) * 255 = 4.7: a range for maps of about 1
+        self.register_buffer("zero_point", torch.zeros(shape, dtype=torch.int64))
         self.zero_point: Tensor
         self.seen: list[Tensor] | None = None
 
@@ -71,28 +72,37 @@ class ActivationQuantizer(nn.Module):
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Take the range that rounds the values seen with the least squared error; none seen leaves it as it was."""
-        if self.seen:
-            found: Range = activation_range(torch.cat(self.seen), HIGH)
-            self.exponent.fill_(found.scale).log_().div_(GAIN)
-            self.zero_point.fill_(found.zero_point)
+        """Take the ranges that round the values seen with the least squared error; none seen leaves them as they
+        were."""
+        for values, exponent, zero_point in zip(
+            torch.cat(self.seen, 1) if self.seen else (), self.exponent.view(-1), self.zero_point.view(-1), strict=False
+        ):
+            found: Range = activation_range(values, HIGH)
+            exponent.fill_(found.scale).log_().div_(GAIN)
+            zero_point.fill_(found.zero_point)
         self.seen = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same shape."""
+        """Maps (B, C, H, W) to the same shape."""
         if self.seen is not None:
-            values = x.detach().flatten()
-            step = max(1, values.numel() // SAMPLE)
-            # The extremes are kept beside the sample, which may miss them.
-            self.seen.append(torch.cat((values[::step].float(), torch.stack(values.aminmax()).float())))
+            self.seen.append(self._sample(x.detach().float()))
             return x
-        y: Tensor = FakeQuantize.apply(x.float(), self.exponent * GAIN, self.zero_point, LOW, HIGH)  # type: ignore[no-untyped-call]
+        log_scale, zero_point = self.exponent * GAIN, self.zero_point
+        if log_scale.ndim:
+            log_scale, zero_point = log_scale[:, None, None], zero_point[:, None, None]  # (C, 1, 1)
+        y: Tensor = FakeQuantize.apply(x.float(), log_scale, zero_point, LOW, HIGH)  # type: ignore[no-untyped-call]
         return y
 
+    def _sample(self, x: Tensor) -> Tensor:
+        """Some values of each channel (C, n), or of all (1, n), and the extremes, which a sample may miss."""
+        rows = x.transpose(0, 1).flatten(1) if self.exponent.ndim else x.flatten()[None]
+        step = max(1, rows.numel() // SAMPLE)
+        return torch.cat((rows[:, ::step], torch.stack(rows.aminmax(dim=1), 1)), 1)
+
     @property
-    def scale(self) -> float:
-        """The step between two codes."""
-        return float((self.exponent.detach() * GAIN).exp())
+    def scales(self) -> Tensor:
+        """The steps between two codes, () or (C,)."""
+        return (self.exponent.detach() * GAIN).exp()
 
 
 class SharedQuantizer(nn.Module):

@@ -7,6 +7,7 @@ a residual is rounded with the sum alone, so that an engine can do convolution, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from torch import nn
 from herder.errors import ConfigError
 from herder.model.blocks import Bottleneck, Conv, CSPLayer, DepthwiseConv, Focus, SPPBottleneck, SqueezeExcitation
 from herder.model.fake_quantization import ActivationQuantizer, QuantizedConv2d, SharedQuantizer
+from herder.model.head import Head
 from herder.spec import Quantization
 
 if TYPE_CHECKING:
@@ -36,10 +38,14 @@ def quantize_layers(network: Network, quantization: Quantization) -> None:
         )
     owners: dict[str, ActivationQuantizer] = {}
     groups = _groups(layers)
+    alone = {} if quantization.before_activation else dict(_before_depthwise(layers))
     for site in _sites(layers, after_all=quantization.before_activation):
         first = groups.get(site, site)
-        shared = first in owners
-        quantizer = SharedQuantizer(owners[first]) if shared else owners.setdefault(first, ActivationQuantizer())
+        quantizer: nn.Module
+        if first in owners:
+            quantizer = SharedQuantizer(owners[first])
+        else:
+            quantizer = owners[first] = ActivationQuantizer(alone.get(site, 0))
         _set(layers, site, quantizer if site.endswith("joined") else nn.Sequential(layers[site], quantizer))
     for name, layer in layers.items():
         if (
@@ -118,6 +124,31 @@ def _joined(layers: Mapping[str, nn.Module]) -> Iterator[tuple[str, str]]:
     if "neck.reduce3" in layers:
         yield "neck.lateral4.act", _output("neck.reduce3", layers["neck.reduce3"])
         yield "neck.lateral5.act", _output("neck.reduce4", layers["neck.reduce4"])
+
+
+def _before_depthwise(layers: Mapping[str, nn.Module]) -> Iterator[tuple[str, int]]:
+    """Sites whose map only depthwise convolutions read, with its channels.
+
+    Each such channel may have a scale of its own, since no sum ever joins two of them; and some channels' values are
+    hundreds of times larger than others'.
+    """
+    pairs: list[tuple[str, nn.Module, list[nn.Module]]] = [
+        (f"{name}.conv1", layer.conv1, [layer.conv2]) for name, layer in layers.items() if isinstance(layer, Bottleneck)
+    ]
+    pairs.append(("backbone.stem", layers["backbone.stem"], [layers["backbone.stages.0.0"]]))
+    for name, head in layers.items():
+        if not isinstance(head, Head):
+            continue
+        for i, (stem, first, second) in enumerate(zip(head.stems, head.cls_convs, head.reg_convs, strict=True)):
+            branches = {"cls_convs": list(first.children()), "reg_convs": list(second.children())}
+            pairs.append((f"{name}.stems.{i}", stem, [branch[0] for branch in branches.values()]))
+            for kind, branch in branches.items():
+                steps = enumerate(itertools.pairwise(branch))
+                pairs += [(f"{name}.{kind}.{i}.{j}", layer, [reader]) for j, (layer, reader) in steps]
+    for name, layer, readers in pairs:
+        last = layer.pconv if isinstance(layer, DepthwiseConv) else layer
+        if isinstance(last, Conv) and all(isinstance(reader, DepthwiseConv) for reader in readers):
+            yield _output(name, layer), last.conv.out_channels
 
 
 def _output(name: str, layer: nn.Module) -> str:
