@@ -95,13 +95,15 @@ class Predictor:
         engine that compiles for each shape does so once a shape. Raises what ``detect`` raises.
         """
         wanted = self.detector.wanted(score=score, iou=iou, size=size, limit=limit)
+        if batch < 1:
+            raise ConfigError(f"batch {batch} is not positive", hint="use 1 or more")
         known = [Path(photo) if isinstance(photo, (str, Path)) else as_rgb(photo) for photo in photos]
         shapes: dict[tuple[int, int], list[int]] = {}
         for index, photo in enumerate(known):
             width, height = image_size(photo) if isinstance(photo, Path) else photo.shape[1::-1]
             fit = self.detector.fit(width, height, wanted.size)
             shapes.setdefault((fit.canvas_height, fit.canvas_width), []).append(index)
-        groups = [same[i : i + _positive(batch)] for same in shapes.values() for i in range(0, len(same), batch)]
+        groups = [same[i : i + batch] for same in shapes.values() for i in range(0, len(same), batch)]
         found: dict[int, Detections] = {}
         for group, answers in zip(
             groups, self._run(([known[i] for i in group] for group in groups), wanted), strict=True
@@ -177,9 +179,3 @@ class Predictor:
             pixels = as_rgb(photo)
             height, width = pixels.shape[:2]
         return self.detector.fit(width, height, size), pixels
-
-
-def _positive(batch: int) -> int:
-    if batch < 1:
-        raise ConfigError(f"batch {batch} is not positive", hint="use 1 or more")
-    return batch

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from herder.boxes import FloatArray
+from herder.edge.engine_errors import cannot_open
 from herder.edge.engine_packages import onnxruntime_package, openvino_package
 from herder.edge.export_facts import FACTS_KEY, ExportFacts, read_metadata
 from herder.edge.graph_outputs import boxes_and_scores, padded
@@ -49,7 +50,7 @@ class OnnxEngine:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             metadata = self._session.get_modelmeta().custom_metadata_map
         except Exception as error:  # its exceptions share no base class of their own
-            raise _broken(path, error) from error
+            raise cannot_open(path, error, f"ONNX Runtime {ort.__version__}") from error
         self.spec, self._facts = read_metadata(metadata, path)
 
     @property
@@ -102,7 +103,7 @@ class OpenVinoEngine:
             metadata = openvino_metadata(model, path)
             self._model = self._with_photo_input(model)
         except RuntimeError as error:
-            raise _broken(path, error) from error
+            raise cannot_open(path, error, f"OpenVINO {self._openvino.__version__[:8]}") from error
         self.spec, self._facts = read_metadata(metadata, path)
         self._compiled: OrderedDict[tuple[int, ...], LifoQueue[Any]] = OrderedDict()
         self._compiling = Lock()
@@ -147,6 +148,9 @@ class OpenVinoEngine:
         with self._compiling:
             if shape not in self._compiled:
                 start = time.perf_counter()
+                # Before the new one is made: what is held at most is what the process's owner pays for.
+                while len(self._compiled) >= (COMPILED_SHAPES if self._streams == 1 else 2):
+                    self._compiled.popitem(last=False)
                 model = self._model.clone()
                 model.reshape(list(shape))
                 compiled = self._core.compile_model(model, "CPU", self._settings)
@@ -154,8 +158,6 @@ class OpenVinoEngine:
                 for _ in range(self._streams):
                     self._compiled[shape].put(compiled.create_infer_request())
                 self.compile_seconds += time.perf_counter() - start
-                if len(self._compiled) > COMPILED_SHAPES:
-                    self._compiled.popitem(last=False)
             self._compiled.move_to_end(shape)
             return self._compiled[shape]
 
@@ -182,11 +184,6 @@ def _first_byte(path: Path) -> bytes:
         raise ModelFileError(f"{path}: no such file", hint=hint) from None
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror})", hint="check its permissions") from None
-
-
-def _broken(path: Path, error: Exception) -> ModelFileError:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return ModelFileError(f"{path}: is damaged or not for this runtime ({lines[-1][:200]})", hint="export it again")
 
 
 def _checked_threads(threads: int | None) -> int:

@@ -14,7 +14,7 @@ from herder.edge.benchmark import Speed
 from herder.errors import ConfigError
 from herder.inference import Detector, Photo, as_rgb
 
-HELD = 8
+HELD = 4
 """Batches of each canvas shape that are decoded and then used again and again, so that memory stays the detector's."""
 
 Task = TypeVar("Task")
@@ -42,28 +42,25 @@ def measure_streams(
             hint="give some photos",
         )
     wanted = detector.wanted(size=size)
-    by_shape: dict[tuple[int, int], list[NDArray[np.uint8]]] = {}
-    counts: dict[tuple[int, int], int] = {}
+    by_shape: dict[tuple[int, int], list[Photo]] = {}
     for photo in photos:
         array = as_rgb(photo)
         fit = detector.fit(array.shape[1], array.shape[0], wanted.size)
-        shape = fit.canvas_height, fit.canvas_width
-        counts[shape] = counts.get(shape, 0) + 1
-        if len(held := by_shape.setdefault(shape, [])) < HELD * batch:
-            held.append(array)
+        by_shape.setdefault((fit.canvas_height, fit.canvas_width), []).append(photo)
 
     def detect(group: list[NDArray[np.uint8]]) -> object:
         return detector.detect(group, size=wanted.size, batch=batch)
 
     whole, network, spent, network_spent = [], [], 0.0, 0.0
     with ThreadPoolExecutor(streams) as callers:
-        for shape, held in by_shape.items():
+        for same in by_shape.values():
+            held = [as_rgb(photo) for photo in same[: HELD * batch]]
             groups = [[held[(i + k) % len(held)] for k in range(batch)] for i in range(0, len(held), batch)]
             canvases = [
                 np.stack([detector.fit(a.shape[1], a.shape[0], wanted.size).apply(a) for a in group])
                 for group in groups
             ]  # (B, H, W, 3) each
-            rounds = -(-counts[shape] // batch) * repeats
+            rounds = -(-len(same) // batch) * repeats
             before = max(streams, 1 + warmup)  # every stream has run before the clock does
             _timed(callers, detect, [groups[i % len(groups)] for i in range(before)])
             taken, seconds = _timed(callers, detect, [groups[i % len(groups)] for i in range(rounds)])
