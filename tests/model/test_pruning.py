@@ -3,8 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import hypothesis.strategies as st
 import pytest
 import torch
+from hypothesis import given, settings
 
 from herder.errors import ConfigError, ModelFileError
 from herder.model.channels import channels_of
@@ -13,7 +15,7 @@ from herder.model.files import load_model, save_model
 from herder.model.flops import count_work
 from herder.model.network import Network
 from herder.model.pruning import Importance, Scope, prune
-from herder.model.sparsity import sparsify, sparsity, zipped_bytes
+from herder.model.sparsity import hold_zeros, sparsify, sparsity, zipped_bytes
 from herder.spec import ModelSpec, example_spec
 
 pytest.importorskip("torch_pruning")
@@ -35,6 +37,48 @@ VARIANTS = [
     {"neck": "fpn", "neck_width": 16},
     {"attention": True, "head_depthwise": True, "one_to_one": True},
 ]
+
+
+REAL = ["yolox-nano", "herder-n"]
+
+
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("one_to_one", [False, True])
+def test_families_stay_whole(name: str, one_to_one: bool) -> None:
+    """Depth-wise and full, YOLOX and ours, with one head and two: the counts of channels fit, and so do the weights."""
+    spec = make_spec(name, ("alpaca", "goat"), input_size=64)
+    network = Network(spec.replace(architecture=replace(spec.architecture, one_to_one=one_to_one))).eval()
+    small = prune(network, 0.3, scope=Scope.GLOBAL)
+    boxes, scores = small(torch.rand(1, 3, 64, 96) * 255)
+    assert boxes.shape == network(torch.zeros(1, 3, 64, 96))[0].shape
+    assert scores.shape[2] == 2
+    rebuilt = Network(ModelSpec.from_json(small.spec.to_json()))
+    assert {k: v.shape for k, v in rebuilt.state_dict().items()} == {k: v.shape for k, v in small.state_dict().items()}
+
+
+@settings(max_examples=6)
+@given(
+    ratio=st.floats(0.05, 0.8),
+    multiple=st.sampled_from([1, 2, 4]),
+    scope=st.sampled_from(Scope),
+    importance=st.sampled_from([Importance.L1, Importance.L2, Importance.BN]),
+    changes=st.sampled_from(range(4)),
+)
+def test_whatever_is_left_is_part_of_the_whole(
+    ratio: float, multiple: int, scope: Scope, importance: Importance, changes: int
+) -> None:
+    """Every kept filter is one of the whole network's, and no layer grows or vanishes."""
+    network = tiny(**VARIANTS[changes])
+    small = prune(network, ratio, scope=scope, importance=importance, multiple=multiple)
+    whole, left = channels_of(network), channels_of(small)
+    assert whole.keys() == left.keys()
+    for name, (inputs, outputs) in left.items():
+        assert 1 <= inputs <= whole[name][0]
+        assert 1 <= outputs <= whole[name][1]
+    before, after = network.state_dict(), small.state_dict()
+    for name in (n for n in after if n.endswith(".bn.weight")):  # continuous and random: equal only where the same
+        assert set(after[name].tolist()) <= set(before[name].tolist())
+    assert torch.isfinite(small(torch.rand(1, 3, 64, 64) * 255)[0]).all()
 
 
 @pytest.mark.parametrize("changes", VARIANTS)
@@ -71,7 +115,7 @@ def test_channels_without_weight_go_first_and_change_nothing() -> None:
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("importance", Importance)
+@pytest.mark.parametrize("importance", [i for i in Importance if i is not Importance.TAYLOR])
 @pytest.mark.parametrize("scope", Scope)
 def test_every_importance_and_scope_prunes_and_again(scope: Scope, importance: Importance) -> None:
     once = prune(tiny(), 0.3, scope=scope, importance=importance, multiple=1)
@@ -79,6 +123,30 @@ def test_every_importance_and_scope_prunes_and_again(scope: Scope, importance: I
     sizes = [sum(p.numel() for p in n.parameters()) for n in (tiny(), once, twice)]
     assert sizes[0] > sizes[1] > sizes[2]
     assert min(outputs for _, outputs in channels_of(twice).values()) >= 1
+
+
+def test_taylor_takes_what_the_loss_does_not_miss() -> None:
+    """Channels that the next layer has no weights for cannot change the loss, however large their own weights are."""
+    network = tiny()
+    first, second = network.head.cls_convs[0][0], network.head.cls_convs[0][1]
+    with torch.no_grad():
+        first.conv.weight[8:] *= 100
+        first.bn.weight[8:] *= 100
+        second.conv.weight[:, 8:] = 0
+    photos = torch.rand(2, 3, 64, 64) * 255
+
+    def learn(copy: Network) -> None:
+        copy.raw(photos).cls.square().sum().backward()  # type: ignore[no-untyped-call]
+
+    small = prune(network, 0.004, scope=Scope.GLOBAL, importance=Importance.TAYLOR, multiple=1, learn=learn)
+    assert 8 <= small.head.cls_convs[0][0].conv.out_channels <= 16
+    for bn in (small.head.cls_convs[0][0].bn,):
+        assert set(first.bn.weight[:8].tolist()) <= set(bn.weight.tolist())
+
+
+def test_taylor_needs_gradients() -> None:
+    with pytest.raises(ConfigError, match="taylor"):
+        prune(tiny(), 0.3, importance=Importance.TAYLOR)
 
 
 def test_channels_are_multiples_and_outputs_stay() -> None:
@@ -144,3 +212,29 @@ def test_unstructured_zeroes_the_least_weights_and_the_file_zips_better(tmp_path
         sizes.append(((tmp_path / name).stat().st_size, zipped_bytes(tmp_path / name)))
     assert sizes[0][0] == sizes[1][0]
     assert sizes[1][1] < 0.7 * sizes[0][1]
+
+
+def test_sparsify_in_steps_keeps_the_zeros_and_one_layer_may_lose_all() -> None:
+    network = tiny()
+    once = sparsify(network, 0.3)
+    twice = sparsify(once, 0.6)
+    for a, b in zip(once.modules(), twice.modules(), strict=True):
+        if isinstance(a, torch.nn.Conv2d):
+            assert (b.weight[a.weight == 0] == 0).all()
+    assert sparsity(twice) == pytest.approx(0.6, abs=1e-4)
+
+
+def test_held_zeros_outlast_adamw_and_its_decay() -> None:
+    layer = torch.nn.Conv2d(4, 4, 3, bias=False)
+    mask = torch.rand_like(layer.weight) < 0.5
+    with torch.no_grad():
+        layer.weight[mask] = 0
+    before = layer.weight.detach().clone()
+    hold_zeros(layer)
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, weight_decay=0.1)
+    for _ in range(5):
+        optimizer.zero_grad()
+        layer(torch.rand(2, 4, 8, 8)).square().sum().backward()
+        optimizer.step()
+    assert (layer.weight[mask] == 0).all()
+    assert (layer.weight[~mask] != before[~mask]).all()
