@@ -120,6 +120,28 @@ def test_a_one_to_one_head_needs_no_suppression(awake, tmp_path):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=0.02)
 
 
+def test_finished_detections_of_a_one_to_one_head_come_without_suppression(awake, tmp_path):
+    plain = example_spec()
+    spec = plain.replace(architecture=type(plain.architecture)(**{**vars(plain.architecture), "one_to_one": True}))
+    network = awake(spec.replace(input_size=64))
+    path = export_onnx(network, network.spec, tmp_path / "o.onnx", nms=True).path
+    assert "NonMaxSuppression" not in [node.op_type for node in onnx.load(path).graph.node]
+    images = np.random.default_rng(0).uniform(0, 255, (2, 3, 64, 96)).astype(np.float32)
+    boxes, scores = torch_says(network, images)
+    (rows,) = plain_run(path, images)
+    photos, candidates, classes = np.nonzero(scores > 0.01)
+    expected = np.column_stack([photos, boxes[photos, candidates], scores[photos, candidates, classes], classes])
+    assert len(rows) == pytest.approx(len(expected), abs=2)  # rounding at the threshold
+    if len(rows) == len(expected):
+        order = np.lexsort(np.round(expected, 2).T), np.lexsort(np.round(rows, 2).T)
+        np.testing.assert_allclose(rows[order[1]][:, 5], expected[order[0]][:, 5], atol=0.02)
+    photo = np.random.default_rng(1).integers(0, 256, (64, 96, 3), np.uint8)
+    ours = Detector(TorchEngine(network)).detect(photo, score=0.3)
+    theirs = Detector(OnnxEngine(path, threads=1)).detect(photo, score=0.3)
+    np.testing.assert_allclose(theirs.scores, ours.scores, atol=1e-4)
+    np.testing.assert_allclose(theirs.boxes, ours.boxes, atol=0.02)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["herder-n", "herder-s", "herder-m", "yolox-tiny", "yolox-s"])
 def test_every_family_exports(awake, tmp_path, name):

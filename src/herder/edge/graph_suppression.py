@@ -17,7 +17,8 @@ def append_suppression(model: Any, spec: ModelSpec) -> None:
     """Replace the ONNX model's outputs boxes (B, A, 4) and scores (B, A, K) by ``detections`` (n, 7).
 
     Rows are ``photo, x1, y1, x2, y2, score, class``; within each class of each photo overlaps above the spec's
-    ``nms_iou`` are suppressed and at most ``max_detections`` kept, best first.
+    ``nms_iou`` are suppressed and at most ``max_detections`` kept, best first. A one-to-one head says each animal once:
+    there every candidate from LOWEST_SCORE on is kept, and nothing is suppressed.
     """
     from onnx import TensorProto, helper
 
@@ -31,14 +32,17 @@ def append_suppression(model: Any, spec: ModelSpec) -> None:
         graph.node.append(helper.make_node(op, inputs, [output], name=f"nms/{output}", **attributes))
         return output
 
-    limits = [
-        constant("limit", TensorProto.INT64, [spec.max_detections]),
-        constant("iou", TensorProto.FLOAT, [spec.nms_iou]),
-        constant("lowest_score", TensorProto.FLOAT, [LOWEST_SCORE]),
-    ]
+    lowest = constant("lowest_score", TensorProto.FLOAT, [LOWEST_SCORE])
     by_class = node("Transpose", ["scores"], "scores_by_class", perm=[0, 2, 1])  # (B, K, A)
-    # The operator wants y before x; overlaps do not care, and turning them costs a pass over all boxes.
-    picked = node("NonMaxSuppression", ["boxes", by_class, *limits], "picked")  # (n, 3): photo, class, candidate
+    if spec.architecture.one_to_one:
+        above = node("Greater", [by_class, lowest], "above")  # (B, K, A)
+        picked = node("Transpose", [node("NonZero", [above], "places")], "picked", perm=[1, 0])
+    else:
+        limit = constant("limit", TensorProto.INT64, [spec.max_detections])
+        iou = constant("iou", TensorProto.FLOAT, [spec.nms_iou])
+        # The operator wants y before x; overlaps do not care, and turning them costs a pass over all boxes.
+        picked = node("NonMaxSuppression", ["boxes", by_class, limit, iou, lowest], "picked")
+    # picked: (n, 3), rows photo, class, candidate
     score = node("GatherND", [by_class, picked], "picked_scores")  # (n,)
     where = node("Gather", [picked, constant("photo_candidate", TensorProto.INT64, [0, 2])], "picked_rows", axis=1)
     boxes = node("GatherND", ["boxes", where], "picked_boxes")  # (n, 4)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from herder.edge.engine_errors import cannot_open
 from herder.edge.engine_packages import openvino_package
 from herder.edge.export_facts import FACTS_KEY, FLOAT16_MAX, ExportFacts, read_metadata
 from herder.errors import ConfigError, ModelFileError
@@ -39,8 +40,7 @@ def convert_onnx(path: Path) -> Any:
     try:
         return ov.convert_model(path)
     except Exception as error:  # its converter's exceptions share no base class of their own
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise ModelFileError(f"{path}: OpenVINO cannot read it ({lines[-1][:200]})", hint="export it again") from error
+        raise cannot_open(path, error, f"OpenVINO {ov.__version__[:8]}") from error
 
 
 def save_openvino(model: Any, out: Path, spec: ModelSpec, facts: ExportFacts, *, half: bool) -> int:
