@@ -58,7 +58,10 @@ def detect(session, photo):
         boxes, scores = found[0][0][cells], found[1][0].reshape(-1)
     sure = scores >= float(facts["score_threshold"])
     boxes, scores, classes = boxes[sure], scores[sure], classes[sure]
-    kept = suppress(boxes, scores, classes, float(facts["nms_iou"])) if export["needs_nms"] else np.argsort(-scores)
+    if export["needs_nms"]:
+        kept = suppress(boxes, scores, classes, float(facts["nms_iou"]))
+    else:
+        kept = np.argsort(-scores, kind="stable")
     kept = kept[: spec["max_detections"]]
     # Calibrated scores: the temperature divides the logit.
     odds = (1 / np.clip(scores[kept].astype(np.float64), 1e-12, 1) - 1) ** (1 / float(facts["temperature"]))
