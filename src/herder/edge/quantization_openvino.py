@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from herder.edge.engine_packages import openvino_package
 from herder.edge.nncf_package import nncf_package, quiet_nncf
+from herder.edge.openvino_files import convert_onnx
 from herder.errors import ConfigError
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
@@ -24,12 +24,11 @@ _SUFFIX = "/WithoutBiases"
 
 
 def float_model(source: Path) -> Any:
-    """An ONNX file as ``openvino.Model``, with everything folded that depends on no photo.
+    """An ONNX file as ``openvino.Model``, simplified and without the file's metadata: what is made of it has its own.
 
-    Reading alone leaves the shape arithmetic of the ONNX graph in place, which would double the size of the file.
+    Raises ModelFileError where OpenVINO cannot read the file.
     """
-    model = openvino_package().convert_model(source)
-    # The metadata of the ONNX file; the file to be written has its own.
+    model = convert_onnx(source)
     if model.has_rt_info(["framework"]):
         model.set_rt_info("onnx", ["framework"])
     return model
