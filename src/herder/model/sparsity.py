@@ -51,7 +51,8 @@ def hold_zeros(network: nn.Module) -> None:
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
-            layer.weight.register_hook(_masked_by(layer.weight))
+            register: Callable[[Callable[[Tensor], Tensor]], object] = layer.weight.register_hook
+            register(_masked_by(layer.weight))
 
 
 def _masked_by(weight: Tensor) -> Callable[[Tensor], Tensor]:
