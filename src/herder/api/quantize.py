@@ -18,6 +18,7 @@ from herder.edge.calibration_sample import calibration_canvases, class_shares
 from herder.edge.engine_files import file_bytes, open_engine
 from herder.edge.paired_timing import Ratio, paired_milliseconds, paired_ratio
 from herder.edge.quantization import write_dynamic, write_float, write_int8
+from herder.edge.quantization_onnx import check_linear
 from herder.edge.quantization_search import fewest_float_layers
 from herder.edge.sensitivity import LayerLoss, layer_losses
 from herder.errors import ConfigError
@@ -116,6 +117,8 @@ class _Quantization:
         """mAP50 and mAP50-95 by file."""
         self.losses: list[LayerLoss] = []
         self.source, facts = material.float_onnx(folder)
+        if settings.dynamic:
+            check_linear(self.source)
         self.spec = material.spec
         self.size = settings.size or facts.fixed_size or material.spec.input_size
         say(f"calibration: {class_shares(material.sample, material.spec.class_names)}, at {self.size} pixels")

@@ -85,13 +85,9 @@ def quantize_dynamic_onnx(source: Path, spec: ModelSpec | None = None) -> bytes:
     """The float ONNX file ``source`` with its linear layers' weights in int8, as bytes, its metadata kept.
 
     Activations are rounded as they come, with the range of each photo, so that no calibration is needed. Raises
-    ConfigError where there is no linear layer: then nothing would change.
+    ConfigError as ``check_linear``.
     """
-    if not linear_names(read_onnx(source)):
-        raise ConfigError(
-            f"{source.name}: has no linear layer, so that dynamic quantization would change nothing",
-            hint="use --method static, which quantizes convolutions",
-        )
+    check_linear(source)
     onnxruntime_package()
     with tempfile.TemporaryDirectory(prefix="herder-quantize-") as folder, _quiet():
         from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -99,6 +95,15 @@ def quantize_dynamic_onnx(source: Path, spec: ModelSpec | None = None) -> bytes:
         part = Path(folder) / "int8.onnx"
         quantize_dynamic(str(source), str(part), op_types_to_quantize=list(LINEAR), weight_type=QuantType.QInt8)
         return _with_metadata_of(source, read_onnx(part), spec)
+
+
+def check_linear(source: Path) -> None:
+    """Raise ConfigError where a float ONNX file has no linear layer, which is all that dynamic quantization changes."""
+    if not linear_names(read_onnx(source)):
+        raise ConfigError(
+            "the model has no linear layer, so that dynamic quantization would change nothing",
+            hint="use --method static, which quantizes convolutions",
+        )
 
 
 def convolution_names(graph: Any) -> list[str]:
