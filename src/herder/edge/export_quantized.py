@@ -43,7 +43,7 @@ from herder.model.fake_quantization import (
 from herder.model.network import Network
 from herder.spec import ModelSpec
 
-INT8 = Tolerance(2.0, 0.02)
+INT8 = Tolerance(4.0, 0.05)
 """For int8 maps, how far the *median* of the best candidates may be from torch. Single ones go further: where a sum
 lies between two codes, its last bit decides which one it becomes, and the layers behind go on from there. The very
 same network in torch differs as much between two orders of summing."""
