@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from herder.errors import DataError
-from herder.images import MAX_PIXELS, image_size, image_to_array, read_image, seems_whole
+from herder.images import MAX_PIXELS, image_size, image_to_array, read_image, read_reduced, seems_whole
 
 RED, GREEN, BLUE, WHITE, BLACK, GREY = (
     (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (128, 128, 128),
@@ -255,3 +255,43 @@ def test_one_pixel(tmp_path: Path) -> None:
     Image.new("RGB", (1, 1), GREY).save(tmp_path / "one.png")
     assert read_image(tmp_path / "one.png").tolist() == [[list(GREY)]]
     assert image_size(tmp_path / "one.png") == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("longest", "expected"), [(100, (80, 100)), (101, (160, 200)), (200, (160, 200)), (201, (320, 400))]
+)
+def test_a_reduced_photo_keeps_the_pixels_asked_for(tmp_path, make_photo, longest, expected):
+    path = make_photo(tmp_path / "a.jpg", (800, 640), quality=95)
+    pixels, size = read_reduced(path, longest)
+    assert pixels.shape == (*expected, 3)
+    assert size == (800, 640)
+    step = 800 // expected[1]
+    mean = read_image(path).astype(float).reshape(expected[0], step, expected[1], step, 3).mean(axis=(1, 3))
+    assert np.abs(pixels - mean).mean() < 1
+
+
+def test_a_reduced_photo_is_upright(tmp_path, make_photo):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = make_photo(tmp_path / "a.jpg", (801, 640), quality=95, exif=exif)
+    pixels, size = read_reduced(path, 200)
+    assert size == (640, 801)
+    assert pixels.shape == (201, 160, 3)
+    assert np.abs(read_image(path)[::4, ::4].astype(int)[:201, :160] - pixels).mean() < 3
+
+
+def test_other_formats_and_small_photos_come_whole(tmp_path, make_photo):
+    for name in ("a.png", "a.jpg"):
+        path = make_photo(tmp_path / name, (90, 60))
+        pixels, size = read_reduced(path, 30 if name == "a.png" else 60)
+        assert size == (90, 60)
+        assert (pixels == read_image(path)).all()
+
+
+def test_a_reduced_photo_that_is_broken(tmp_path, make_photo):
+    path = make_photo(tmp_path / "a.jpg", (800, 640))
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(DataError, match=r"a\.jpg"):
+        read_reduced(path, 100)
+    with pytest.raises(DataError, match="no such file"):
+        read_reduced(tmp_path / "none.jpg", 100)

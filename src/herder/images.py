@@ -115,8 +115,8 @@ def read_reduced(
         width, height = image.size
         if image.format in ("JPEG", "MPO"):
             # Pillow halves while both sides keep what is asked for; rounded down, so that an odd side is no obstacle.
-            share = longest / max(width, height)
-            image.draft(None, (max(1, int(width * share)), max(1, int(height * share))))
+            longer = max(width, height)
+            image.draft(None, (max(1, width * longest // longer), max(1, height * longest // longer)))
         # Pillow applies a TIFF's orientation itself, and its size is that of the upright photo already.
         turned = image.format != "TIFF" and exif_orientation(image) in (5, 6, 7, 8)
         return _decoded(image, path), (height, width) if turned else (width, height)

@@ -338,3 +338,27 @@ def test_names_never_meet():
     labels = with_suffix(names, lambda _: ".txt")
     assert [str(n) for n in labels] == ["x/1.jpg.txt", "x/1.png.txt", "y/1.txt", "y/z/1.txt"]
     assert short_names([]) == []
+
+
+def test_many_photos_run_in_the_faster_engine(tmp_path, monkeypatch):
+    for i in range(3):
+        draw(tmp_path / f"{i}.png")
+    asked, loaded = [], []
+
+    def faster(model, threads, *, canvas, photos):
+        asked.append((canvas, photos))
+        return "openvino"
+
+    def load(model, *, engine, threads):
+        loaded.append(engine)
+        return Detector(WhiteFinder())
+
+    monkeypatch.setattr(detect, "faster_engine", faster)
+    monkeypatch.setattr(api, "load", load)
+    monkeypatch.setattr(detect, "WORTH_A_TRIAL", 4)
+    assert runner.invoke(app, ["detect", "model.onnx", str(tmp_path)]).exit_code == 0
+    monkeypatch.setattr(detect, "WORTH_A_TRIAL", 3)
+    assert runner.invoke(app, ["detect", "model.onnx", str(tmp_path), "--engine", "onnx"]).exit_code == 0
+    assert (asked, loaded) == ([], ["auto", "onnx"])
+    assert runner.invoke(app, ["detect", "model.onnx", str(tmp_path)]).exit_code == 0
+    assert (asked, loaded[2:]) == ([((64, 64), 3)], ["auto", "openvino"])

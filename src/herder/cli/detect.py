@@ -28,12 +28,17 @@ from herder.cli.detect_outputs import (
 )
 from herder.cli.photo_paths import find_photos, short_names
 from herder.detections import Detections
+from herder.edge.engine_choice import faster_engine
 from herder.errors import DataError
 from herder.images import read_image
 from herder.inference import Detector
 
 COCO_SCORE = 0.01
 """--save-coco goes down to this score, so that whole precision-recall curves can be drawn from the file."""
+
+WORTH_A_TRIAL = 2000
+"""From so many photos on the faster engine is looked for: the trial takes two seconds or more, a photo gains one or two
+milliseconds."""
 
 SET_ASIDE = 3
 """Exit code when all went well but for photos that could not be read."""
@@ -63,6 +68,7 @@ def detect_command(
 ) -> None:
     """Find the animals on PHOTOS with MODEL.
 
+    Many photos run in the engine that is faster here, by a short trial that is remembered, unless --engine names one.
     Prints a table unless --json is given. Photos that cannot be read are set aside and named, and the rest goes on:
     exit code 3 then, and 2 where no photo is left. The photos themselves are never changed.
     """
@@ -73,6 +79,12 @@ def detect_command(
     paths = find_photos(photos, recursive=recursive, problem=aside.add)
     if not paths:
         raise DataError("no photos found", hint="name photos, folders of photos or patterns")
+    if engine == "auto" and model.suffix == ".onnx" and len(paths) >= WORTH_A_TRIAL:
+        side = detector.engine.fixed_size or size or detector.spec.input_size
+        fit = detector.fit(4, 3, side)  # the shape of most photos
+        faster = faster_engine(model, threads, canvas=(fit.canvas_height, fit.canvas_width), photos=len(paths))
+        if faster != "onnx":
+            detector = load(model, engine=faster, threads=threads)
     names = short_names(paths)
     threshold = detector.spec.score_threshold if score is None else score
     head = {

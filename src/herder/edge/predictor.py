@@ -33,8 +33,8 @@ class Predictor:
     ``engine`` is ``onnx``, ``openvino`` or ``auto``: the faster one, by a trial of half a second that is remembered.
     ``threads`` is one for each physical core where None. With ``streams`` so many photos are on their way at a time and
     share the threads: more photos a second, and each one waits longer. ``fast_decode`` decodes large JPEGs at a half, a
-    quarter or an eighth of their size where that leaves more pixels than the network sees: faster and smaller, and
-    boxes move by about a pixel.
+    quarter or an eighth of their size where that leaves as many pixels as the network sees: faster and smaller, but
+    boxes move, most by less than a pixel, a few by several.
 
     Raises ModelFileError for a file that is no herder model, ConfigError for a setting out of range, MissingExtraError
     where the engine is not installed.
