@@ -68,6 +68,7 @@ def test_prunes_in_steps_with_a_teacher_and_leaves_normal_models(
     np.testing.assert_allclose(boxes, torch_boxes, atol=1)
 
 
+@pytest.mark.slow
 def test_unstructured_zeros_stay_zero_through_fine_tuning(
     herder: Callable[..., Result], model: Path, yolo_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
