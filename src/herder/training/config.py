@@ -89,7 +89,7 @@ class TrainConfig:
     freeze_backbone_epochs: int = 0
     """First epochs in which the backbone, its batch norm statistics too, stays as it was."""
     keep_zeros: bool = False
-    """Convolutions' weights that are zero at the start stay zero: for models that `herder prune --unstructured` left."""
+    """Convolutions' weights that are zero at the start stay zero: for what `herder prune --unstructured` left."""
     mosaic_off_epochs: int = 18
     """Last epochs without mosaic and mixup, so that training ends on photos as they are."""
     paste_from: str = ""
