@@ -42,6 +42,7 @@ def herder() -> Callable[..., Result]:
         (["--epochs", 3], "--epochs: static quantization does not train"),
         (["--method", "pt2e", "--resume"], "--resume: pt2e quantization does not train"),
         (["--method", "aware", "--unchecked"], "are for static and dynamic"),
+        (["--method", "aware", "--to", "onnx"], "are for static and dynamic"),
         (["--method", "dynamic"], "no linear layer"),
         (["--method", "dynamic", "--to", "openvino"], "for ONNX only"),
         (["--out", "x.onnx"], "files for openvino end in .xml"),

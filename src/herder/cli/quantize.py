@@ -17,6 +17,9 @@ from herder.errors import ConfigError
 if TYPE_CHECKING:
     from herder.api.quantize import QuantizeResult
 
+PHOTOS, IN_TORCH_PHOTOS = 300, 128
+"""Photos to calibrate with where nobody says; torch takes longer for each."""
+
 
 class TargetChoice(Enum):
     """Kinds of int8 files."""
@@ -52,7 +55,10 @@ def quantize_command(
             help="static: ranges from photos. dynamic: linear layers alone. aware: fine-tuned. pt2e: in torch."
         ),
     ] = MethodChoice.STATIC,
-    photos: Annotated[int, typer.Option(help="Training photos to measure ranges on, at most.")] = 300,
+    photos: Annotated[
+        int | None,
+        typer.Option(help="Training photos to measure ranges on, at most.", show_default="300; aware and pt2e 128"),
+    ] = None,
     max_drop: Annotated[float, typer.Option(help="mAP@0.5 that may be lost on the validation photos.")] = 0.01,
     unchecked: Annotated[bool, typer.Option("--unchecked", help="Measure no mAP: photos need no labels.")] = False,
     size: Annotated[int | None, typer.Option(help="Longest side in pixels; the model's own if not given.")] = None,
@@ -72,13 +78,14 @@ def quantize_command(
     flags = TrainingFlags(epochs, device, tuple(teacher or ()), config, tuple(changes or ()), resume)
     if method is not MethodChoice.AWARE and flags.given():
         raise ConfigError(f"{flags.given()}: {method.value} quantization does not train", hint="use --method aware")
-    if method in (MethodChoice.AWARE, MethodChoice.PT2E) and (unchecked or size is not None):
-        raise ConfigError("--unchecked and --size: are for static and dynamic", hint="leave them out")
-    if method is MethodChoice.AWARE:
-        quantize_aware(model, data, out or model.with_name(f"{model.stem}-aware"), flags, photos, seed)
-        return
-    if method is MethodChoice.PT2E:
-        quantize_pt2e(model, data, out or model.with_name(f"{model.stem}-int8.pt2"), photos, seed)
+    if method in (MethodChoice.AWARE, MethodChoice.PT2E):
+        if unchecked or size is not None or to is not None:
+            raise ConfigError("--unchecked, --size and --to: are for static and dynamic", hint="leave them out")
+        seen = IN_TORCH_PHOTOS if photos is None else photos
+        if method is MethodChoice.AWARE:
+            quantize_aware(model, data, out or model.with_name(f"{model.stem}-aware"), flags, seen, seed)
+        else:
+            quantize_pt2e(model, data, out or model.with_name(f"{model.stem}-int8.pt2"), seen, seed)
         return
     # Here, since torch takes seconds to load: `herder --help` should not wait for it.
     from herder.api.quantize import QuantizeSettings, run_quantization
@@ -91,7 +98,12 @@ def quantize_command(
     if out.resolve() == model.resolve():
         raise ConfigError(f"{out}: is the float model itself", hint="choose another name with --out")
     settings = QuantizeSettings(
-        target, method is MethodChoice.DYNAMIC, photos, None if unchecked else max_drop, size, seed
+        target,
+        method is MethodChoice.DYNAMIC,
+        PHOTOS if photos is None else photos,
+        None if unchecked else max_drop,
+        size,
+        seed,
     )
     console = Console(soft_wrap=True)
 
