@@ -12,7 +12,11 @@ from herder.api import fresh_process
 from herder.api.cost import CostSettings, measure_cost
 from herder.api.cost_process import CostJob, job_text, main, open_detector, run_job
 from herder.data.formats import read_dataset
+from herder.edge.engine_packages import openvino_package
 from herder.edge.export import export_onnx
+from herder.edge.export_facts import ExportFacts
+from herder.edge.openvino_files import save_openvino
+from herder.edge.runtime import OnnxEngine
 from herder.errors import ConfigError, DataError, ModelFileError
 from herder.evaluation import evaluate_detector
 from herder.evaluation.cost import Cost
@@ -131,7 +135,7 @@ def test_what_is_not_installed_is_left_out(model: Path, photos: list[Path], monk
 
 
 def test_torch_does_not_run_onnx_files(exported: Path, photos: list[Path]) -> None:
-    with pytest.raises(ConfigError, match="torch does not run .onnx files"):
+    with pytest.raises(ConfigError, match=r"torch does not run \.onnx files"):
         measure_cost(exported, photos, CostSettings(("torch",), device="cpu"))
 
 
@@ -218,3 +222,30 @@ def test_a_file_of_fixed_size(model: Path, photos: list[Path], tmp_path: Path, m
     cost = measure_cost(path, photos[:1], CostSettings(("onnx",), (1,), (2,), timings=1))
     assert cost.measurements[0].configuration.size == 64
     assert cost.model == "tiny"
+
+
+def test_streams_and_what_has_none(model: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    in_this_process(monkeypatch)
+    settings = CostSettings(("torch", "onnx"), (2,), timings=4, device="cpu", streams=(1, 2))
+    cost = measure_cost(model, photos, settings)
+    ways = [(one.configuration.engine, one.configuration.streams) for one in cost.measurements]
+    assert ways == [("torch", 1), ("onnx", 1), ("onnx", 2)]
+    assert all(one.frames_per_second > 0 for one in cost.measurements)
+    assert [one.reason for one in cost.left_out] == ["streams are for ONNX Runtime and OpenVINO"]
+    with pytest.raises(ConfigError, match="streams 0"):
+        CostSettings(streams=(0,))
+
+
+def test_an_openvino_file(exported: Path, photos: list[Path], tmp_path: Path) -> None:
+    engine = OnnxEngine(exported)
+    path = tmp_path / "tiny.xml"
+    written = save_openvino(
+        openvino_package().Core().read_model(exported), path, engine.spec, ExportFacts(False, True, None), half=False
+    )
+    cost = measure_cost(path, photos, CostSettings(threads=(1,), timings=2, device="cpu"))
+    (one,) = cost.measurements
+    assert one.configuration.engine == "openvino"
+    assert cost.artifacts[0].bytes == written
+    assert one.flops == measure_cost(exported, photos, FEW).measurements[0].flops
+    with pytest.raises(ConfigError, match=r"torch does not run \.xml files: give the \.onnx or \.safetensors file"):
+        measure_cost(path, photos, CostSettings(("torch",), device="cpu"))

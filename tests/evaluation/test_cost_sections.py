@@ -108,3 +108,22 @@ def test_a_damaged_result_is_named(key: str) -> None:
 def test_a_measurement_of_no_known_file() -> None:
     with pytest.raises(DataError, match="unknown file"):
         sections_from_json({**saved(), "artifacts": []}, "cost.json")
+
+
+def test_streams_have_a_column_where_there_are_some() -> None:
+    assert "Streams" not in time_columns(COST)
+    fast = measurement("onnx", "b" * 64, 150.0)
+    fast = replace(fast, configuration=replace(fast.configuration, streams=2))
+    cost = replace(COST, measurements=(*COST.measurements, fast))
+    column = time_columns(cost).index("Streams")
+    assert [row[column] for row in time_rows(cost)] == [1, 1, 2]
+    assert "1 thread, 2 streams, batch 1" in str(fast.configuration)
+    assert "share the threads" in render_report("x", [cost_section(cost)])
+
+
+def test_what_an_older_herder_wrote_is_still_read() -> None:
+    data = json.loads(json.dumps(to_plain(COST)))
+    for one in data["measurements"]:
+        del one["configuration"]["streams"]
+    data["left_out"][0]["configuration"].pop("streams")
+    assert sections_from_json({**data, "model": {"name": "herder-n"}}, "cost.json")

@@ -69,3 +69,8 @@ def test_lists_of_the_wrong_length_or_kind() -> None:
         from_plain(tuple[int, str], [1])
     with pytest.raises(ValueError, match="wanted a list"):
         from_plain(tuple[int, ...], {"0": 1})
+
+
+def test_a_field_that_is_missing_takes_its_default() -> None:
+    data = {"rows": [], "pair": [3, "x"], "known": True}
+    assert from_plain(Outer, data) == Outer((), (3, "x"), True, None)
