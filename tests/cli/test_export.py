@@ -69,7 +69,7 @@ def test_fixed_size_with_suppression(model, tmp_path):
         (("--format", "torchscript", "--half"), ConfigError, "--half is not for TorchScript"),
         (("--format", "openvino", "--opset", "17"), ConfigError, "--opset is for ONNX only"),
         (("--format", "openvino"), ConfigError, "OpenVINO's files end in .xml"),
-        (("--opset", "5"), ConfigError, "opset 5: the graph needs operators of opset 9"),
+        (("--opset", "5"), ConfigError, "opset 5: the graph needs operators of opset 11"),
         (("--photos", "nowhere"), DataError, "nowhere"),
     ],
 )

@@ -226,7 +226,7 @@ def test_the_example_without_herder_finds_what_herder_finds(network, nms_file, t
     assert sorted(line.split(" 0.")[0] for line in lines) == sorted(found.names)
 
 
-@pytest.mark.parametrize(("nms", "opset", "lowest"), [(False, 8, 9), (True, 12, 13), (True, -1, 9)])
+@pytest.mark.parametrize(("nms", "opset", "lowest"), [(False, 10, 11), (True, 12, 13), (True, -1, 13)])
 def test_an_opset_that_is_too_old_is_told_before_the_work(network, tmp_path, monkeypatch, nms, opset, lowest):
     monkeypatch.setattr(export_room, "onnx_graph", None)
     with pytest.raises(ConfigError, match=f"opset {opset}: .* operators of opset {lowest}"):
@@ -239,7 +239,7 @@ def test_an_opset_that_no_engine_reads_is_told_before_the_work(network, tmp_path
         export_onnx(network, network.spec, tmp_path / "m.onnx", opset=999)
 
 
-@pytest.mark.parametrize("opset", [9, pytest.param(13, marks=pytest.mark.slow), 18])
+@pytest.mark.parametrize("opset", [11, pytest.param(13, marks=pytest.mark.slow), 18])
 def test_the_opset_is_the_one_asked_for(network, tmp_path, opset):
     result = export_onnx(network, network.spec, tmp_path / "m.onnx", opset=opset)
     assert [entry.version for entry in onnx.load(result.path).opset_import if not entry.domain] == [opset]

@@ -28,8 +28,8 @@ from herder.spec import METADATA_KEY, ModelSpec
 OPSET = 17
 """Old enough for every runtime of the last years, new enough for all that the graph needs."""
 
-LOWEST_OPSETS = {False: 9, True: 13}
-"""The oldest opset that holds the graph, without and with suppression."""
+LOWEST_OPSETS = {False: 11, True: 13}
+"""The oldest opset that holds the graph, without (Resize) and with suppression (Unsqueeze with axes as an input)."""
 
 
 class InferenceGraph(nn.Module):
