@@ -55,7 +55,7 @@ def benchmark_command(
     out: Annotated[Path | None, typer.Option(help="Folder for cost.json and cost.html.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else, to standard output.")] = False,
 ) -> None:
-    """Measure size, work, speed and memory of MODEL in each engine, for each number of threads, streams, batch and size.
+    """Measure size, work, speed and memory of MODEL in each engine, for each number of threads, streams, batch, size.
 
     Every configuration runs in a fresh process, without its warm-up. With several streams photos wait longer, and there
     are more of them a second. Exit code 3 when one that was asked for by name

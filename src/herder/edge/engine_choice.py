@@ -153,7 +153,12 @@ def _trial(path: Path, threads: int, canvas: tuple[int, int]) -> dict[str, Engin
     found = os.pathsep.join(filter(None, sys.path))
     try:
         done = subprocess.run(
-            words, capture_output=True, timeout=PATIENCE, check=False, env={**os.environ, "PYTHONPATH": found}
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+            env={**os.environ, "PYTHONPATH": found},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ResourceError(f"{path}: the trial of engines failed: {error}", hint="name the engine") from error
