@@ -106,6 +106,18 @@ def test_openvinos_own_files(int8_network: Network, tmp_path: Path) -> None:
     assert OpenVinoEngine(tmp_path / "model.xml").spec == int8_network.spec
 
 
+def test_the_common_export_knows_quantized_models(int8_network: Network, tmp_path: Path) -> None:
+    import herder
+    from herder.edge.export import export_torchscript
+    from herder.model.files import save_model
+
+    save_model(int8_network, int8_network.spec, tmp_path / "int8.safetensors")
+    result = herder.export(tmp_path / "int8.safetensors", tmp_path / "int8.onnx")
+    assert "int8" in result.format
+    with pytest.raises(ConfigError, match="is quantized"):
+        export_torchscript(int8_network, int8_network.spec, tmp_path / "int8.torchscript")
+
+
 def test_what_cannot_be_written_is_told(network: Network, int8_network: Network, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a float model"):
         export_quantized(network, network.spec, tmp_path / "model.onnx")

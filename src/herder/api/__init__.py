@@ -93,5 +93,9 @@ def export(model: str | Path, out: str | Path, *, nms: bool = False, half: bool 
     from herder.model.files import load_model
 
     network = load_model(Path(model))
+    if network.spec.architecture.quantization is not None and not half:
+        from herder.edge.export_quantized import export_quantized
+
+        return export_quantized(network, network.spec, Path(out), nms=nms)
     write = export_openvino if Path(out).suffix == ".xml" else export_onnx
     return write(network, network.spec, Path(out), nms=nms, half=half)

@@ -60,7 +60,13 @@ def export_command(
     pictures = _photos(photos) if photos else []
     network = load_model(model)
     spec = network.spec
-    if file_format is ExportFormat.ONNX:
+    int8 = spec.architecture.quantization is not None and not half and size is None and opset is None
+    if int8 and file_format is not ExportFormat.TORCHSCRIPT:
+        from herder.edge.export_quantized import export_quantized
+
+        suffix = ".onnx" if file_format is ExportFormat.ONNX else ".xml"
+        result = export_quantized(network, spec, out or model.with_suffix(suffix), nms=nms, photos=pictures)
+    elif file_format is ExportFormat.ONNX:
         target = out or model.with_suffix(".onnx")
         result = export_onnx(
             network,

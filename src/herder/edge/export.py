@@ -150,6 +150,11 @@ def export_torchscript(
 
 
 def _facts(network: Network, nms: bool, size: int | None) -> ExportFacts:
+    if network.spec.architecture.quantization is not None:
+        raise ConfigError(
+            f"{network.spec.name}: is quantized, and this kind of file or option is for float models",
+            hint="use `herder export` with --format onnx or openvino, without --half and --size",
+        )
     return ExportFacts(nms=nms, needs_nms=network.needs_nms and not nms, fixed_size=checked_size(size))
 
 
