@@ -90,7 +90,9 @@ def test_a_graph_that_names_no_layer_is_refused(network, tmp_path):
         first_difference(network, tmp_path / "m.onnx", CANVASES)
 
 
-@pytest.mark.parametrize(("write", "name"), [(export_onnx, "m.onnx"), (export_openvino, "m.xml")])
+@pytest.mark.parametrize(
+    ("write", "name"), [(export_onnx, "m.onnx"), pytest.param(export_openvino, "m.xml", marks=pytest.mark.slow)]
+)
 def test_an_export_gone_wrong_names_the_layer_and_leaves_nothing(network, tmp_path, monkeypatch, write, name):
     monkeypatch.setattr(export_room, "onnx_graph", lambda *a, **k: spoiled(onnx_graph(*a, **k)))
     with pytest.raises(ModelFileError, match=f"does not agree with the network: .*differs is {MIDDLE}") as caught:

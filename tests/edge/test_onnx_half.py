@@ -18,7 +18,7 @@ def weights(model):
     return sizes
 
 
-@pytest.mark.parametrize("nms", [False, True])
+@pytest.mark.parametrize("nms", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_half_the_bytes_and_the_same_animals(network, onnx_file, tmp_path, nms):
     result = export_onnx(network, network.spec, tmp_path / "h.onnx", half=True, nms=nms)
     assert result.parity.tolerance == HALF
@@ -34,6 +34,7 @@ def test_half_the_bytes_and_the_same_animals(network, onnx_file, tmp_path, nms):
     assert result.parity.candidates > 0
 
 
+@pytest.mark.slow
 def test_openvino_files_in_half(network, tmp_path):
     result = export_openvino(network, network.spec, tmp_path / "h.xml", half=True, nms=True)
     assert result.format == "OpenVINO with float16 weights"
