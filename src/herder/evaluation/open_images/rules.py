@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from herder.data.formats.labels import SETTINGS_BYTES, read_text
-from herder.data.open_images.class_names import read_class_table
 from herder.errors import DataError
 from herder.evaluation.tables import TruthTable
 
@@ -43,6 +42,9 @@ class ClassLabels:
         ('alpaca', '/m/0pcr')
         """
         own = {name.casefold(): name for name in class_names}
+        # Here, since these tables come with packages that only fetching needs: 34 MB, and an extra.
+        from herder.data.open_images.class_names import read_class_table
+
         described = read_class_table(table) if table else ()
         return cls(own | {entry.id: own.get(entry.name.casefold(), entry.name) for entry in described})
 
