@@ -57,7 +57,7 @@ def test_an_exported_model_finds_the_same(model, tmp_path):
         ("none.onnx", "auto", ModelFileError, "no such file"),
         ("none.pt", "auto", ModelFileError, "no such file"),
         ("tiny.safetensors", "openvino", ConfigError, "cannot run a safetensors"),
-        ("tiny.onnx", "torch", ConfigError, "cannot run an ONNX"),
+        ("tiny.onnx", "torch", ConfigError, "cannot run an exported"),
         ("tiny.safetensors", "abacus", ConfigError, "not known"),
     ],
 )
