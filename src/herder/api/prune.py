@@ -95,9 +95,10 @@ def run_pruning(
         current = load_model(kept)
     target, onnx = out / "pruned.safetensors", out / "pruned.onnx"
     save_model(current, current.spec, target)
-    say("measuring both models")
+    size = current.spec.input_size
+    say(f"measuring both models at {size} pixels (the model was trained at {network.spec.input_size})")
     device = Ranks.from_environment().pick_device(config.device)
-    before, after = measure_model(model, photos, device), measure_model(target, photos, device)
+    before, after = (measure_model(path, photos, size, device) for path in (model, target))
     speeds = compare_speed(model, target, onnx, photos, say)
     pruned = PruneResult(target, onnx, before, after, speeds, tuple(state.done))
     state.write(pruned.as_dict())

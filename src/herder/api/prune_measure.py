@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,10 @@ from herder.inference import Detector, Engine
 from herder.model.engine import TorchEngine
 from herder.model.files import load_model
 from herder.model.flops import count_work
-from herder.model.network import Network
 from herder.model.sparsity import sparsity, zipped_bytes
 
 ROUNDS = 30
-"""Rounds in which all engines take turns with both models."""
+"""Rounds in which an engine's two models take turns."""
 
 ENGINES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
 
@@ -36,7 +35,7 @@ class Measured:
 
     parameters: int
     flops: int
-    """For one photo on the square canvas of the model's input size; two for each multiply-accumulate."""
+    """For one photo on the square canvas; two for each multiply-accumulate."""
     map50: float
     map50_95: float
     file_bytes: int
@@ -57,12 +56,11 @@ class EngineSpeed:
     """After to before, round by round."""
 
 
-def measure_model(path: Path, photos: Photos, device: torch.device | str = "cpu") -> Measured:
-    """The model file's cost, and its accuracy on the validation photos."""
+def measure_model(path: Path, photos: Photos, size: int, device: torch.device | str = "cpu") -> Measured:
+    """The model file's cost, and its accuracy on the validation photos, with canvases of ``size`` pixels."""
     network = load_model(path)
-    size = network.spec.input_size
     work = count_work(network, size, size)
-    metrics, _ = evaluate_detector(Detector(TorchEngine(network, device=device)), photos.validation)
+    metrics, _ = evaluate_detector(Detector(TorchEngine(network, device=device)), photos.validation, size=size)
     numbers = metrics.as_dict()
     return Measured(
         work.parameters,
@@ -81,7 +79,7 @@ def compare_speed(
     """Time both models in torch and in each engine that is installed; the pruned one's export stays at ``onnx``.
 
     Every export is compared with torch on validation photos first. An engine that is not installed is told by ``say``
-    and left out. All turns are taken in one process, so that a busy moment hits every one.
+    and left out. Both models see the canvas of the pruned one, so that no change of size passes for a gain.
     """
     networks = [load_model(before), load_model(after)]
     engines: dict[str, list[Engine]] = {"torch": [TorchEngine(network) for network in networks]}
@@ -98,26 +96,21 @@ def compare_speed(
                     say(f"{shown} is left out: {error.message}; {error.hint}")
         except MissingExtraError as error:
             say(f"timed in torch alone: {error.message}; {error.hint}")
-        return time_engines(engines, networks)
+        return time_engines(engines, networks[1].spec.input_size)
 
 
-def time_engines(
-    engines: dict[str, list[Engine]], networks: Sequence[Network], rounds: int = ROUNDS
-) -> tuple[EngineSpeed, ...]:
-    """Median milliseconds and ratio of each engine's two models; all of them take turns."""
-    runs = [
-        _run(engine, n.spec.input_size) for pair in engines.values() for engine, n in zip(pair, networks, strict=True)
-    ]
-    times = paired_milliseconds(runs, rounds=rounds)  # (rounds, 2 engines)
-    return tuple(
-        EngineSpeed(
-            name,
-            float(np.median(times[:, 2 * i])),
-            float(np.median(times[:, 2 * i + 1])),
-            paired_ratio(times[:, 2 * i + 1], times[:, 2 * i]),
-        )
-        for i, name in enumerate(engines)
-    )
+def time_engines(engines: dict[str, list[Engine]], size: int, rounds: int = ROUNDS) -> tuple[EngineSpeed, ...]:
+    """Median milliseconds and ratio of each engine's two models on a canvas of ``size`` pixels.
+
+    The two take turns, so that a busy moment hits both; engine by engine, since the threads of one that just ran wait
+    for more work and slow down the next.
+    """
+    speeds = []
+    for name, pair in engines.items():
+        times = paired_milliseconds([_run(engine, size) for engine in pair], rounds=rounds)  # (rounds, 2)
+        before, after = np.median(times, axis=0).tolist()
+        speeds.append(EngineSpeed(name, before, after, paired_ratio(times[:, 1], times[:, 0])))
+    return tuple(speeds)
 
 
 def _run(engine: Engine, size: int) -> Callable[[], object]:
