@@ -25,7 +25,7 @@ TEMPERATURES = (0.01, 100.0)
 
 @dataclass(frozen=True)
 class Quantization:
-    """What is int8 in a network that was trained for it; its norms are folded and its scales are tensors of the file."""
+    """What is int8 in a network that was trained for it: norms are folded, scales are tensors of the file."""
 
     weight_bits: int = 8
     """8, or 7: processors without VNNI add products in 16 bits, which two full int8 products can overflow."""
@@ -136,8 +136,10 @@ class ModelSpec:
         return replace(self, temperature=temperature, score_threshold=yes / (yes + no))
 
     def to_json(self) -> str:
-        """One line of JSON, keys sorted. Only pruned models name ``channels``, only quantized ones ``quantization``: older
-        herders read the others."""
+        """One line of JSON, keys sorted. Only pruned models name ``channels``, only quantized ones ``quantization``.
+
+        Older herders read the others.
+        """
         data = asdict(self)
         for name in ("channels", "quantization"):
             if not data["architecture"][name]:
