@@ -23,6 +23,19 @@ TEMPERATURES = (0.01, 100.0)
 """A temperature outside makes every score 0, 1 or 0.5."""
 
 
+SMALL_KERNEL = 3
+"""Side of a spatial convolution unless its architecture says otherwise."""
+
+CHOICES = {
+    "family": ("herder", "yolox"),
+    "stem": ("conv", "focus"),
+    "neck": ("pan", "fpn"),
+    "activation": ("silu", "relu", "hardswish"),
+    "kernel": (SMALL_KERNEL, 5),
+}
+"""Fields of an architecture that are one of a few values."""
+
+
 @dataclass(frozen=True)
 class Quantization:
     """What is int8 in a network that was trained for it: norms are folded, scales are tensors of the file."""
@@ -56,13 +69,15 @@ class Architecture:
     head_width: int = 64
     """Channels of the decoupled head's branches."""
     head_depth: int = 2
-    """3 x 3 convolutions in each branch of the head."""
+    """Spatial convolutions in each branch of the head."""
     depthwise: bool = False
     """Depthwise separable in place of full 3 x 3 convolutions in backbone, neck and head."""
     head_depthwise: bool = False
     """Depthwise separable in the head alone."""
     activation: str = "silu"
     """``silu``, ``relu`` or ``hardswish``."""
+    kernel: int = SMALL_KERNEL
+    """Side in cells of the spatial convolutions in bottlenecks and in the head's branches: 3 or 5."""
     attention: bool = False
     """Squeeze-and-excitation after the last stage of the backbone."""
     reg_max: int = 16
@@ -138,9 +153,11 @@ class ModelSpec:
     def to_json(self) -> str:
         """One line of JSON, keys sorted. Only pruned models name ``channels``, only quantized ones ``quantization``.
 
-        Older herders read the others.
+        Only those with larger kernels name ``kernel``; older herders read the others.
         """
         data = asdict(self)
+        if self.architecture.kernel == SMALL_KERNEL:
+            del data["architecture"]["kernel"]
         for name in ("channels", "quantization"):
             if not data["architecture"][name]:
                 del data["architecture"][name]
@@ -208,16 +225,11 @@ def _read_quantization(a: Architecture, source: str) -> Architecture:
 
 
 def _check(spec: ModelSpec, source: str) -> None:
+    """Raise ModelFileError for values that no herder writes."""
     a = spec.architecture
-    choices = {
-        "family": (a.family, ("herder", "yolox")),
-        "stem": (a.stem, ("conv", "focus")),
-        "neck": (a.neck, ("pan", "fpn")),
-        "activation": (a.activation, ("silu", "relu", "hardswish")),
-        "channel_order": (spec.channel_order, ("rgb", "bgr")),
-    }
-    for name, (value, allowed) in choices.items():
-        if value not in allowed:
+    choices = [(name, getattr(a, name), allowed) for name, allowed in CHOICES.items()]
+    for name, value, allowed in (*choices, ("channel_order", spec.channel_order, ("rgb", "bgr"))):
+        if isinstance(value, float) or value not in allowed:
             raise ModelFileError(f"{source}: {name} {value!r}, wanted one of {list(allowed)}", hint="upgrade herder")
     numbers = (*a.widths, *a.depths, a.head_width, a.head_depth, a.reg_max, spec.input_size)
     if len(a.widths) != 5 or len(a.depths) != 4 or not all(isinstance(n, int) and 0 <= n <= 8192 for n in numbers):

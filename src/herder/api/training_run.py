@@ -21,6 +21,7 @@ from herder.data.sampling import class_weights
 from herder.errors import ConfigError, HerderError, MissingExtraError
 from herder.evaluation import evaluate_detector
 from herder.inference import Detector
+from herder.model.architecture_files import is_architecture_file, read_input_size
 from herder.model.engine import TorchEngine
 from herder.model.families import make_spec
 from herder.model.files import load_model, read_spec
@@ -63,10 +64,14 @@ def read_donors(config: TrainConfig) -> tuple[Dataset | None, TrainConfig, list[
 
 
 def base_config(init: Path | None, model: str | None = None) -> TrainConfig:
-    """The defaults for a run: from scratch, or for fine-tuning at the image size that ``init`` was trained with."""
+    """The defaults for a run: from scratch, or for fine-tuning at the image size that ``init`` was trained with.
+
+    From scratch an architecture file decides the image size, where ``model`` is the path of one.
+    """
     if init is None:
         spec = make_spec(model or DEFAULT_MODEL, ("animal",))
-        return replace(TrainConfig(), loss=_loss_weights(spec))
+        size = read_input_size(Path(model)) if model and is_architecture_file(model) else None
+        return replace(TrainConfig(), loss=_loss_weights(spec), image_size=size or TrainConfig.image_size)
     if init.suffix != ".safetensors":  # a published YOLOX file
         return replace(TrainConfig.fine_tuning(), loss=LossConfig.yolox())
     spec = read_spec(init)
@@ -151,7 +156,7 @@ def run_training(
 ) -> TrainResult:
     """Train on the photos at ``data``, a path or photos already read, and return what was reached.
 
-    ``model`` None is the model of ``init``, or herder-n without one. ``out`` is the run folder, the first free
+    ``model`` is a name or the path of an architecture file; None is the model of ``init``, or herder-n. ``out`` is the run folder, the first free
     ``runs/train-N`` where None. ``resume`` goes on with the run in ``out``, if there is one. ``trackers`` None shows
     progress in the terminal. Raises DataError, ConfigError, ModelFileError and ResourceError as the rooms below do.
     """
@@ -189,7 +194,9 @@ def run_training(
     labels = DetectionLoss(network.spec, config.loss, class_weight=weights, count=distributed.shared_count)
     loss = teaching_loss(labels, networks, network, config.distillation, device=device, several=ranks.several)
     # The folder comes last: what can go wrong before leaves none behind.
-    settings = RunSettings(str(photos.source), network.spec.name, str(init or ""), config)
+    # An architecture file is the model's name: its own is but the file's, and resuming reads the file again.
+    name = model if model and is_architecture_file(model) else network.spec.name
+    settings = RunSettings(str(photos.source), name, str(init or ""), config)
     folder = _folder(out, resume, settings, photos, ranks)
     size = sum(p.numel() for p in network.parameters())
     about = (

@@ -23,7 +23,10 @@ def train_command(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="herder-n/s/m, yolox-nano/tiny/s/m/l/x.", show_default="of --init, or herder-n"),
+        typer.Option(
+            help="herder-n/s/m, yolox-nano/tiny/s/m/l/x, or an architecture file.",
+            show_default="of --init, or herder-n",
+        ),
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Start from this model's weights, whatever its classes.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/train, runs/train-2, ...")] = None,

@@ -74,6 +74,13 @@ def conv3(a: Architecture, inputs: int, outputs: int, stride: int = 1, *, depthw
     return Conv(a, inputs, outputs, 3, stride)
 
 
+def spatial_conv(a: Architecture, inputs: int, outputs: int, *, depthwise: bool = False) -> nn.Module:
+    """Return a convolution that keeps the map's sides and looks ``a.kernel`` cells far, full or depthwise separable."""
+    if depthwise:
+        return DepthwiseConv(a, inputs, outputs, a.kernel)
+    return Conv(a, inputs, outputs, a.kernel)
+
+
 class Focus(nn.Module):
     """Space to depth: each 2 x 2 block of pixels becomes 4 times the channels, then a 3 x 3 convolution (YOLOX's
     stem)."""
@@ -90,12 +97,12 @@ class Focus(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1 x 1, then 3 x 3, with the input added where asked for."""
+    """1 x 1, then ``a.kernel`` x ``a.kernel``, with the input added where asked for."""
 
     def __init__(self, a: Architecture, width: int, *, add: bool) -> None:
         super().__init__()
         self.conv1 = Conv(a, width, width)
-        self.conv2 = conv3(a, width, width, depthwise=a.depthwise)
+        self.conv2 = spatial_conv(a, width, width, depthwise=a.depthwise)
         self.add = add
         self.joined = nn.Identity()  # where quantization rounds the sum
 

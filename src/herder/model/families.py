@@ -1,11 +1,16 @@
-"""Named architectures: ``herder-n/s/m`` (ours) and ``yolox-nano/tiny/s/m/l/x`` (which take the published weights)."""
+"""Named architectures: ``herder-n/s/m`` (ours) and ``yolox-nano/tiny/s/m/l/x`` (which take the published weights).
+
+A path that ends in ``.toml`` or ``.json`` stands for the architecture that the file holds.
+"""
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import replace
+from pathlib import Path
 
 from herder.errors import ConfigError
+from herder.model.architecture_files import is_architecture_file, read_architecture
 from herder.spec import Architecture, ModelSpec
 
 _HERDER = {
@@ -27,9 +32,14 @@ _YOLOX = {
 FAMILIES = (*_HERDER, *_YOLOX)
 """Every model name that ``make_spec`` knows."""
 
+BASE = "herder-n"
+"""What an architecture file leaves out is as in this model."""
+
 
 def make_spec(name: str, class_names: tuple[str, ...], *, input_size: int = 640) -> ModelSpec:
-    """Return the spec of a named model for these classes. Raises ConfigError for an unknown name or no class.
+    """Return the spec of a named model for these classes; of an architecture file where ``name`` is its path.
+
+    Raises ConfigError for an unknown name, a file that holds no architecture, or no class.
 
     >>> make_spec("yolox-nano", ("alpaca",)).architecture.widths
     (16, 32, 64, 128, 256)
@@ -40,6 +50,9 @@ def make_spec(name: str, class_names: tuple[str, ...], *, input_size: int = 640)
         return ModelSpec(name, _herder(*_HERDER[name]), class_names, input_size)
     if name in _YOLOX:
         return ModelSpec(name, _yolox(*_YOLOX[name]), class_names, input_size, channel_order="bgr")
+    if is_architecture_file(name):
+        path = Path(name)
+        return ModelSpec(path.stem, read_architecture(path, _herder(*_HERDER[BASE])), class_names, input_size)
     near = difflib.get_close_matches(name, FAMILIES, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(FAMILIES)}"
     raise ConfigError(f"model {name!r} is not known", hint=hint)

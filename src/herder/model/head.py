@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from herder.model.blocks import Conv, DepthwiseConv
+from herder.model.blocks import Conv, spatial_conv
 from herder.spec import Architecture
 
 PRIOR = 0.01
@@ -53,10 +53,7 @@ class Head(nn.Module):
 
         def branch() -> nn.Sequential:
             depthwise = a.depthwise or a.head_depthwise
-            layers = [
-                DepthwiseConv(a, width, width) if depthwise else Conv(a, width, width, 3) for _ in range(a.head_depth)
-            ]
-            return nn.Sequential(*layers)
+            return nn.Sequential(*(spatial_conv(a, width, width, depthwise=depthwise) for _ in range(a.head_depth)))
 
         levels = len(inputs)
         self.stems = nn.ModuleList(Conv(a, c, width) for c in inputs)
