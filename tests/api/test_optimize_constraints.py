@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from herder.api.optimize_choices import Prefer
 from herder.api.optimize_constraints import Constraints, choose
 from herder.api.optimize_result import Candidate
 from herder.edge.paired_timing import Ratio
@@ -47,6 +48,26 @@ def test_the_most_accurate_that_keeps_all_limits() -> None:
 def test_of_equals_the_faster_one() -> None:
     a, b = candidate("a", 0.5, 0.5), candidate("b", 0.5, 0.4)
     assert choose([a, b], Constraints(), INPUT_MS).best == b
+
+
+def test_what_rounding_moves_is_equal() -> None:
+    a, b, c = candidate("a", 0.5, 0.5), candidate("b", 0.4985, 0.4), candidate("c", 0.4975, 0.3)
+    assert choose([a, b, c], Constraints(), INPUT_MS).best == b
+
+
+@pytest.mark.parametrize(("prefer", "best"), [(Prefer.ACCURATE, "a"), (Prefer.FAST, "b"), (Prefer.SMALL, "c")])
+def test_what_is_preferred_of_those_that_keep_the_limits(prefer: Prefer, best: str) -> None:
+    a, b, c = candidate("a", 0.6, 0.4, 3.0), candidate("b", 0.5, 0.2, 2.0), candidate("c", 0.4, 0.3, 1.0)
+    too_large = candidate("d", 0.7, 0.1, 0.5, drop=0.5)
+    choice = choose([a, b, c, too_large], Constraints(drop=0.1), INPUT_MS, prefer)
+    assert choice.best is not None
+    assert choice.best.label == best
+    assert {"a": "most accurate", "b": "fastest", "c": "smallest"}[best] in choice.sentences[1]
+
+
+def test_of_the_smallest_the_faster_one() -> None:
+    a, b = candidate("a", 0.6, 0.4), candidate("b", 0.5, 0.2)
+    assert choose([a, b], Constraints(), INPUT_MS, Prefer.SMALL).best == b
 
 
 def test_without_limits_accuracy_alone() -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from herder.api.optimize_checks import check_limits, check_memory, check_model, check_strategies
+from herder.api.optimize_choices import Prefer
 from herder.api.optimize_constraints import Choice, Constraints, choose
 from herder.api.optimize_files import FileMaker
 from herder.api.optimize_measure import Bench
@@ -50,6 +51,7 @@ class OptimizeSettings:
     """What is to be tried and kept."""
 
     constraints: Constraints = field(default_factory=Constraints)
+    prefer: Prefer = Prefer.ACCURATE
     strategies: tuple[str, ...] = DEFAULT_STRATEGIES
     sizes: tuple[int, ...] = ()
     """Longest sides in pixels; empty: the model's own and one a quarter smaller."""
@@ -94,7 +96,7 @@ def run_optimization(
     progress: Callable[[str, int, int], None] | None = None,
     trackers: Sequence[Tracker] | None = None,
 ) -> OptimizeRun:
-    """Try all that ``settings`` name on ``model``, and hand back the most accurate candidate that keeps the limits.
+    """Try all that ``settings`` name on ``model``, and hand back the best candidate that keeps the limits.
 
     Validation photos of ``data`` measure, its training photos calibrate and train. ``say`` hears a line for each step.
     A candidate that cannot be made or measured is told and left out. Raises ConfigError before any long work for a
@@ -130,7 +132,7 @@ def run_optimization(
     except KeyboardInterrupt:  # what was measured so far is kept, and the best of it is a result
         interrupted = True
     measured = Measured(before.input, work.candidates, tuple(work.not_tried))
-    choice = choose(measured.candidates, settings.constraints, measured.reference_ms)
+    choice = choose(measured.candidates, settings.constraints, measured.reference_ms, settings.prefer)
     best = _copy(choice.best, out)
     more: dict[str, object] = {
         "finished": not interrupted,

@@ -6,14 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from herder.api.optimize_choices import Prefer
 from herder.api.optimize_result import Candidate
 from herder.errors import ConfigError
 
 DROP_SCALE = 0.01
 """mAP that counts as once the limit where the limit itself is smaller: a drop of 0 cannot be overshot by a factor."""
 
-EQUAL_MAP = 1e-9
-"""Models whose mAP differs by no more are equally accurate, and time decides."""
+EQUAL_MAP = 0.002
+"""Models whose mAP50-95 differs by no more are equally accurate, and time decides: the order of additions moves it so
+far, and a few hundred photos cannot tell more."""
 
 
 @dataclass(frozen=True)
@@ -80,19 +82,44 @@ class Limit:
         return f"{self.name} at most {self.text(self.most or 0.0)}"
 
 
+PREFERRED = {
+    Prefer.ACCURATE: "most accurate (of equals the fastest)",
+    Prefer.FAST: "fastest",
+    Prefer.SMALL: "smallest (of equals the fastest)",
+}
+
+
+def preferred(candidates: Sequence[Candidate], prefer: Prefer) -> Candidate:
+    """The best of ``candidates``, of which there is one at least."""
+    match prefer:
+        case Prefer.FAST:
+            return min(candidates, key=lambda c: (c.time.value, -c.map50_95))
+        case Prefer.SMALL:
+            return min(candidates, key=lambda c: (c.file_bytes, c.time.value))
+        case _:
+            top = max(candidate.map50_95 for candidate in candidates)
+            equals = [candidate for candidate in candidates if candidate.map50_95 >= top - EQUAL_MAP]
+            return min(equals, key=lambda c: c.time.value)
+
+
 @dataclass(frozen=True)
 class Choice:
     """The candidate that is handed back, and why."""
 
     best: Candidate | None
-    """The most accurate that keeps all limits; None where none does."""
+    """The best that keeps all limits; None where none does."""
     nearest: Candidate | None
     """Where none does: the one whose overshoots sum up to the least."""
     sentences: tuple[str, ...]
 
 
-def choose(candidates: Sequence[Candidate], constraints: Constraints, reference_ms: float) -> Choice:
-    """The highest mAP50-95 among those that keep all limits; of equals the faster one.
+def choose(
+    candidates: Sequence[Candidate],
+    constraints: Constraints,
+    reference_ms: float,
+    prefer: Prefer = Prefer.ACCURATE,
+) -> Choice:
+    """The best, by what is preferred, of those that keep all limits.
 
     ``reference_ms`` is the time of the input model, which the candidates' ratios are multiplied with.
     """
@@ -105,11 +132,10 @@ def choose(candidates: Sequence[Candidate], constraints: Constraints, reference_
 
     keeping = [candidate for candidate in candidates if over(candidate) == 0]
     if keeping:
-        top = max(candidate.map50_95 for candidate in keeping)
-        equals = [candidate for candidate in keeping if candidate.map50_95 >= top - EQUAL_MAP]
-        best = min(equals, key=lambda candidate: candidate.time.value)
+        best = preferred(keeping, prefer)
         which = ", ".join(map(str, limits)) or "no limit was set"
-        return Choice(best, None, (f"{len(keeping)} of {len(candidates)} candidates keep all limits ({which})",))
+        kept = f"{len(keeping)} of {len(candidates)} candidates keep all limits ({which})"
+        return Choice(best, None, (kept, f"of these, the {PREFERRED[prefer]} is chosen"))
     nearest = min(candidates, key=over)
     sentences = [f"no candidate keeps all limits ({', '.join(map(str, limits))})"]
     unmet = [limit for limit in limits if all(limit.overshoot(c, reference_ms) > 0 for c in candidates)]

@@ -88,11 +88,11 @@ class FilePlan:
         return (*self.steps, self.form.strategy)
 
     def label(self, engine: str) -> str:
-        """For tables and pictures: such as ``pruned, int8, OpenVINO, 416 px``."""
+        """For tables and pictures: such as ``pruned, int8, OpenVINO, 416 px``; the network as given has no word."""
         done = {"search": "searched", "distill": "distilled", "prune": "pruned"}
-        words = [*(done[step] for step in self.steps)] or ["as given"]
+        words = " + ".join(done[step] for step in self.steps)
         precision = "int8 by training" if self.form.strategy == "aware" else self.form.precision
-        return f"{' + '.join(words)}, {precision}, {ENGINE_NAMES[engine]}, {self.size} px"
+        return f"{words}{', ' if words else ''}{precision}, {ENGINE_NAMES[engine]}, {self.size} px"
 
 
 @dataclass(frozen=True)

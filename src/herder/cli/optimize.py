@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from herder.api.optimize_choices import Prefer
 from herder.cli.evaluation_output import SET_ASIDE, progress_bars, tell_problems
 from herder.cli.train import INTERRUPTED, assignments
 from herder.errors import ConfigError
 
 if TYPE_CHECKING:
     from herder.api.optimize import OptimizeRun
+
+
+LEFT_TO_THE_PAGE = ("mAP50-95", "Times as small")
+
+SHORT = {"Drop of mAP50": "drop", "Times as fast": "faster", "Memory MB": "memory"}
+"""What columns are called in the terminal."""
 
 
 def optimize_command(
@@ -27,6 +35,7 @@ def optimize_command(
     max_size_mb: Annotated[float | None, typer.Option(help="Size of the model's files, at most.")] = None,
     max_memory_mb: Annotated[float | None, typer.Option(help="Peak memory of a detecting process, at most.")] = None,
     max_drop: Annotated[float | None, typer.Option(help="mAP@0.5 below MODEL, at most.")] = 0.01,
+    prefer: Annotated[Prefer, typer.Option(help="Which of those that keep all limits.")] = Prefer.ACCURATE,
     strategies: Annotated[
         str | None,
         typer.Option(
@@ -60,7 +69,7 @@ def optimize_command(
 ) -> None:
     """Try what makes MODEL smaller and faster, measure each on this machine, and keep the best within the limits.
 
-    The most accurate (mAP50-95) that keeps all limits becomes OUT/best.onnx or best.xml. The same command goes on where
+    The best that keeps all limits becomes OUT/best.onnx or best.xml. The same command goes on where
     it was stopped; with other limits it picks again. Exit code 3 when a candidate or photos had to be left out or no
     candidate keeps the limits, 130 after Ctrl-C.
     """
@@ -77,6 +86,7 @@ def optimize_command(
     limits = Constraints(max_latency_ms, max_size_mb, max_memory_mb, max_drop)
     wanted = OptimizeSettings(
         limits,
+        prefer,
         _words(strategies) or DEFAULT_STRATEGIES,
         _numbers("--sizes", sizes),
         _words(engines),
@@ -118,13 +128,15 @@ def _numbers(option: str, text: str | None) -> tuple[int, ...]:
 
 
 def _print(run: OptimizeRun, console: Console) -> None:
+    """The table of the page, without what eighty columns have no room for."""
     from herder.api.optimize_report import COLUMNS, table_rows
 
+    shown = [i for i, heading in enumerate(COLUMNS) if heading not in LEFT_TO_THE_PAGE]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in COLUMNS:
-        table.add_column(heading, justify="left" if heading in ("", "Candidate") else "right")
-    for row in table_rows(run):
-        table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
+    for i in shown:
+        table.add_column(SHORT.get(COLUMNS[i], COLUMNS[i]), justify="left" if i < 2 else "right")
+    for row in table_rows(run, intervals=False):
+        table.add_row(*(f"{row[i]:.3f}" if isinstance(row[i], float) else escape(str(row[i])) for i in shown))
     console.print(table)
     for sentence in run.choice.sentences:
         console.print(sentence, markup=False, highlight=False)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner, Result
+
+from herder.api.optimize_result import STATE
+from herder.cli.optimize import optimize_command
+from herder.errors import ConfigError
+from herder.model.files import save_model
+from herder.model.network import Network
+from herder.spec import example_spec
+
+LABELS = ["0 0.5 0.5 0.4 0.5\n", "0 0.3 0.4 0.5 0.5\n0 0.8 0.8 0.2 0.2\n", "", "0 0.6 0.5 0.7 0.6\n"] * 5
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    spec = example_spec().replace(input_size=64)
+    save_model(Network(spec), spec, tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def herder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    app = typer.Typer()
+    app.command()(optimize_command)
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--target", "cuda"], "--target cuda"),
+        (["--max-latency-ms", -1], "--max-latency-ms"),
+        (["--max-size-mb", 0.0001], "weights alone"),
+        (["--max-drop", 2], "--max-drop"),
+        (["--strategies", "shrink"], "shrink"),
+        (["--sizes", "64,x"], "--sizes"),
+        (["--sizes", "65"], "multiple of 32"),
+        (["--engines", "tensorrt"], "tensorrt"),
+        (["--threads", 0], "threads"),
+        (["--budget-minutes", 0], "--budget-minutes"),
+        (["--ratio", 0.9999, "--strategies", "prune"], "ratio"),
+        (["--set", "epochs"], "--set"),
+    ],
+)
+def test_bad_flags_are_refused_before_the_work(
+    herder: Callable[..., Result],
+    model: Path,
+    yolo_folder: Callable[..., Path],
+    tmp_path: Path,
+    flags: list[object],
+    said: str,
+) -> None:
+    export = [] if "--strategies" in flags else ["--strategies", "export"]
+    result = herder(model, yolo_folder(LABELS), "--out", "out", *export, *flags)
+    assert isinstance(result.exception, ConfigError)
+    assert said in str(result.exception)
+    assert not (tmp_path / "out" / STATE).exists()
+
+
+@pytest.mark.slow
+def test_every_strategy_alone_and_combined(
+    herder: Callable[..., Result], model: Path, yolo_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    for package in ("torch_pruning", "nncf", "onnxruntime", "openvino", "matplotlib"):
+        pytest.importorskip(package)
+    flags = ["--epochs", 1, "--set", "batch_size=4", "--device", "cpu", "--student", model, "--ratio", 0.4]
+    data = yolo_folder(LABELS)
+    limits = ["--max-latency-ms", 10_000, "--max-drop", 0.9]
+    result = herder(model, data, "--out", "out", "--sizes", 64, "--threads", 1, *flags, *limits)
+    assert result.exit_code in (0, 3), result.output + repr(result.exception)
+    written = json.loads((tmp_path / "out" / STATE).read_text())
+    found = {candidate["key"].split("/")[0] for candidate in written["state"]["candidates"]}
+    assert found == {"base", "distill", "prune", "distill-prune"}, result.output
+    made = {tuple(candidate["strategies"]) for candidate in written["state"]["candidates"]}
+    assert {("distill", "prune", "export"), ("export",), ("aware",)} <= made, result.output
+    best = next(c for c in written["state"]["candidates"] if c["key"] == written["best"])
+    assert (tmp_path / "out" / f"best{Path(best['file']).suffix}").exists()
+    assert (tmp_path / "out/report.html").exists()
+    runs = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/networks").rglob("*.safetensors")}
+    again = herder(model, data, "--out", "out", "--sizes", 64, "--threads", 1, *flags, "--max-size-mb", 0.0201)
+    assert again.exit_code == 3, again.output
+    assert runs == {path: path.stat().st_mtime_ns for path in runs}  # nothing was trained again
