@@ -22,3 +22,20 @@ class On(StrEnum):
     """The validation photos, once."""
     FOLDS = "folds"
     """The mean over folds: slower, and less a matter of luck."""
+
+
+class SamplerName(StrEnum):
+    """What proposes the next architecture."""
+
+    NSGA2 = "nsga2"
+    """Crosses and mutates the networks on the front: many trials."""
+    TPE = "tpe"
+    """Draws what good networks have in common: few trials."""
+
+
+class NasEngine(StrEnum):
+    """What architectures are timed in."""
+
+    ONNX = "onnx"
+    """ONNX Runtime."""
+    OPENVINO = "openvino"

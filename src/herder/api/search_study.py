@@ -12,7 +12,7 @@ import random
 import re
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +47,12 @@ def open_study(
     facts: Mapping[str, Any],
     pruner: PrunerName,
     epochs: int,
+    directions: Sequence[str] = ("maximize",),
 ) -> optuna.Study:
     """The study of this name in the database ``storage`` ("": a file in ``out``), begun where there is none.
 
-    ``facts`` are what its trials have in common. Raises ConfigError where it was begun with others, ResourceError where
+    ``facts`` are what its trials have in common, ``directions`` say of each of their values whether it is to be large
+    (maximize) or small (minimize). Raises ConfigError where it was begun with others, ResourceError where
     the database cannot be used.
     """
     lab = import_optuna()
@@ -63,7 +65,7 @@ def open_study(
     shown = re.sub(r"//[^/@]*@", "//...@", url)  # a password is nobody's business
     for attempt in range(ATTEMPTS):
         try:
-            study = _create(lab, url, name, _pruner(pruner, epochs))
+            study = _create(lab, url, name, _pruner(pruner, epochs), directions)
             break
         except (IntegrityError, OperationalError) as error:
             # Two processes that begin a database at the same moment trip over each other's tables.
@@ -86,13 +88,13 @@ def open_study(
     return study
 
 
-def _create(lab: Any, url: str, name: str, pruner: Any) -> optuna.Study:
+def _create(lab: Any, url: str, name: str, pruner: Any, directions: Sequence[str]) -> optuna.Study:
     with warnings.catch_warnings():
         # The heartbeat is marked as new; it only decides how soon a killed trial is seen.
         warnings.simplefilter("ignore", lab.exceptions.ExperimentalWarning)
         store = lab.storages.RDBStorage(url, heartbeat_interval=HEARTBEAT, heartbeat_stale_trial_callback=begin_again)
     study: optuna.Study = lab.create_study(
-        storage=store, study_name=name, direction="maximize", load_if_exists=True, pruner=pruner
+        storage=store, study_name=name, directions=list(directions), load_if_exists=True, pruner=pruner
     )
     return study
 

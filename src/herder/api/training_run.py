@@ -143,6 +143,12 @@ def evaluator(
     return evaluate
 
 
+def check_packages() -> None:
+    """Raise MissingExtraError where what training evaluates with is not installed: before hours of it, not after."""
+    if importlib.util.find_spec("faster_coco_eval") is None:
+        raise MissingExtraError("training", "train")
+
+
 def run_training(
     data: Path | Photos,
     model: str | None,
@@ -156,12 +162,12 @@ def run_training(
 ) -> TrainResult:
     """Train on the photos at ``data``, a path or photos already read, and return what was reached.
 
-    ``model`` is a name or the path of an architecture file; None is the model of ``init``, or herder-n. ``out`` is the run folder, the first free
-    ``runs/train-N`` where None. ``resume`` goes on with the run in ``out``, if there is one. ``trackers`` None shows
-    progress in the terminal. Raises DataError, ConfigError, ModelFileError and ResourceError as the rooms below do.
+    ``model`` is a name or the path of an architecture file; None is the model of ``init``, or herder-n. ``out`` is the
+    run folder, the first free ``runs/train-N`` where None. ``resume`` goes on with the run in ``out``, if there
+    is one. ``trackers`` None shows progress in the terminal. Raises DataError, ConfigError, ModelFileError and
+    ResourceError as the rooms below do.
     """
-    if importlib.util.find_spec("faster_coco_eval") is None:
-        raise MissingExtraError("training", "train")  # before hours of it, not at the first evaluation
+    check_packages()
     ranks = distributed.Ranks.from_environment()
     console = console or Console(stderr=True, soft_wrap=True, quiet=not ranks.first)
     photos = data if isinstance(data, Photos) else read_photos(data)

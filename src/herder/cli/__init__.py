@@ -27,6 +27,7 @@ from herder.cli.export import export_command
 from herder.cli.generate import generate_app
 from herder.cli.importing import import_command
 from herder.cli.learn import learn_command
+from herder.cli.nas import nas_command
 from herder.cli.optimize import optimize_command
 from herder.cli.prune import prune_command
 from herder.cli.quantize import quantize_command
@@ -56,6 +57,7 @@ app.command("benchmark")(benchmark_command)
 app.command("calibrate")(calibrate_command)
 app.command("compare")(compare_command)
 app.command("crossval")(crossval_command)
+app.command("nas")(nas_command)
 app.command("optimize")(optimize_command)
 app.command("prune")(prune_command)
 app.command("quantize")(quantize_command)

@@ -104,7 +104,7 @@ def search_command(
             on_trial=on_trial,
             on_epoch=on_epoch,
         )
-    text = json.dumps(run.as_dict(["herder", *_without_password(sys.argv[1:], storage)]), indent=2, allow_nan=False)
+    text = json.dumps(run.as_dict(["herder", *without_password(sys.argv[1:], storage)]), indent=2, allow_nan=False)
     write_atomic(out / JSON, text.encode())
     if as_json:
         typer.echo(text)
@@ -161,7 +161,7 @@ def _number(value: object) -> str:
     return "\N{EN DASH}" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _without_password(words: list[str], storage: str) -> list[str]:
+def without_password(words: list[str], storage: str) -> list[str]:
     """The words of the command; a database URL may hold a password, which goes into no file."""
     hidden = re.sub(r"//[^/@]*@", "//...@", storage)
     return [word.replace(storage, hidden) if storage else word for word in words]

@@ -1,0 +1,113 @@
+"""The table and the picture of an architecture search: accuracy against time, and the proxy against longer training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from herder.api.architecture_result import REFUSED, TRAINED, ArchitectureRun, ArchitectureTrial
+from herder.evaluation.plots import COLOURS, FAINT, INK, PictureFormat, frame_axes, render_figure
+from herder.evaluation.rank_correlation import RankCorrelation
+from herder.files import write_atomic
+
+JSON, PICTURE = "nas.json", "pareto.png"
+
+SHOWN = 10
+"""So many trials stand in the table besides the front; nas.json has them all."""
+
+
+def write_picture(run: ArchitectureRun, metric: str, out: Path) -> Path | None:
+    """Write ``pareto.png`` to ``out``; None where nothing was trained. Raises MissingExtraError without matplotlib."""
+    if not run.front:
+        return None
+    write_atomic(out / PICTURE, pareto_picture(run, metric, PictureFormat.PNG))
+    return out / PICTURE
+
+
+def pareto_picture(run: ArchitectureRun, metric: str, kind: PictureFormat = PictureFormat.SVG) -> bytes:
+    """Each trained architecture by time and accuracy, the front joined; beside it short against long training."""
+    pairs = run.check.trained if run.check is not None else ()
+
+    def draw(figure: Any) -> None:
+        panels = figure.subplots(1, 2, width_ratios=(3, 2)) if pairs else [figure.subplots()]
+        _draw_front(panels[0], run, metric)
+        if pairs:
+            _draw_check(panels[1], run, metric)
+
+    return render_figure(draw, (10.5, 4.4) if pairs else (7, 4.4), kind)
+
+
+def _draw_front(axes: Any, run: ArchitectureRun, metric: str) -> None:
+    trained = [trial for trial in run.trials if trial.state == TRAINED]
+    front = run.front
+    for trial in trained:
+        on = trial in front
+        x, y = trial.milliseconds or 0.0, trial.accuracy or 0.0
+        if trial.cost is not None:
+            low, high = (bound * run.reference_ms for bound in (trial.cost.time.low, trial.cost.time.high))
+            axes.plot([low, high], [y, y], color=FAINT, linewidth=2, zorder=1)
+        face = COLOURS[0] if on else "white"
+        axes.plot(x, y, "o", color=COLOURS[0], markerfacecolor=face, markersize=6, zorder=3)
+        axes.annotate(str(trial.number), (x, y), (5, 4), textcoords="offset points", fontsize=7, color=INK)
+    axes.step(
+        [trial.milliseconds for trial in front],
+        [trial.accuracy for trial in front],
+        where="post",
+        color=COLOURS[0],
+        linewidth=1.2,
+        label="Pareto front",
+        zorder=2,
+    )
+    refused = [trial.milliseconds for trial in run.trials if trial.state == REFUSED]
+    if refused:
+        axes.plot(refused, [0.0] * len(refused), "x", color=COLOURS[1], label="over a limit, not trained", zorder=3)
+    limit = run.facts["limits"]["milliseconds"]
+    if limit is not None:
+        axes.axvline(limit, color=COLOURS[1], linestyle="--", linewidth=1, label=f"limit {limit:g} ms")
+    frame_axes(axes, f"network alone, ms ({run.facts['engine']})", f"{metric} after {run.facts['epochs']} epochs")
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8, frameon=False)
+
+
+def _draw_check(axes: Any, run: ArchitectureRun, metric: str) -> None:
+    assert run.check is not None
+    for each in run.check.trained:
+        axes.plot(each.proxy, each.long, "o", color=COLOURS[2], markersize=6)
+        axes.annotate(
+            str(each.number), (each.proxy, each.long), (5, 4), textcoords="offset points", fontsize=7, color=INK
+        )
+    frame_axes(axes, f"{metric} after {run.facts['epochs']} epochs", f"{metric} after {run.check.epochs} epochs")
+    axes.set_title(correlation_text(run), fontsize=9, color=INK)
+
+
+def correlation_text(run: ArchitectureRun) -> str:
+    """The rank correlation in a few words."""
+    assert run.check is not None
+    found = run.check.correlation
+    if isinstance(found, RankCorrelation):
+        return f"Spearman's rho {found.rho:.2f}, 95 % from {found.low:.2f} to {found.high:.2f} ({found.pairs} networks)"
+    return f"rank correlation {found}"
+
+
+def table_rows(run: ArchitectureRun) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: the front first, then the others by accuracy; dimensions that do not vary are left out."""
+    front = run.front
+    others = [trial for trial in run.trials if trial.state == TRAINED and trial not in front]
+    others.sort(key=lambda trial: (-(trial.accuracy or 0.0), trial.number))
+    shown = [*front, *others[:SHOWN]]
+    varied = [name for name, choices in run.facts["space"].items() if len(choices) > 1]
+    long = {} if run.check is None else {each.number: each.long for each in run.check.trained}
+    headings = ["", "trial", "accuracy", *(["longer"] if long else []), "ms", "MB", "Mparam", *varied]
+    rows = []
+    for trial in shown:
+        row = ["\N{BULLET}" if trial in front else "", str(trial.number), f"{trial.accuracy:.3f}"]
+        row += [f"{long[trial.number]:.3f}" if trial.number in long else "\N{EN DASH}"] if long else []
+        row += [f"{trial.milliseconds:.2f}", *_cost_cells(trial)]
+        rows.append([*row, *(str(trial.values.get(name, "")) for name in varied)])
+    return headings, rows
+
+
+def _cost_cells(trial: ArchitectureTrial) -> list[str]:
+    assert trial.cost is not None
+    return [f"{trial.cost.megabytes:.2f}", f"{trial.cost.parameters / 1e6:.2f}"]

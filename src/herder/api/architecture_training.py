@@ -1,0 +1,93 @@
+"""Trains one architecture of a search for a few epochs or for more, and says how good it became."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from herder.api.run_photos import Photos
+from herder.api.training_run import run_training
+from herder.errors import DataError
+from herder.training.config import TrainConfig
+from herder.training.interfaces import Ending
+from herder.training.tracking import RunFacts, StepFacts
+
+WARMUP_SHARE = 0.25
+"""At most this part of a short training goes by while the learning rate rises."""
+
+
+@dataclass(frozen=True, eq=False)
+class ShortTraining:
+    """How all architectures are trained."""
+
+    photos: Photos
+    config: TrainConfig
+    """Epochs and image size in it do not count."""
+    on_epoch: Callable[[str, int, int, float], None] = lambda name, epoch, epochs, value: None
+    """Told of each evaluation: name of the training, epoch, epochs in all, metric."""
+
+    def accuracy(self, architecture: Path, size: int, epochs: int, folder: Path) -> float:
+        """The metric on validation photos after ``epochs`` of training at ``size`` pixels; a stopped one goes on.
+
+        Raises KeyboardInterrupt where it is stopped now, DataError where there is nothing to measure, and what
+        ``run_training`` raises.
+        """
+        config = proxy_config(self.config, epochs, size)
+        watch = _Watch(f"{folder.parent.name}/{folder.name}", epochs, config.metric, self.on_epoch)
+        result = run_training(
+            self.photos,
+            str(architecture),
+            None,
+            config,
+            folder,
+            resume=True,
+            trackers=[watch],
+            console=Console(quiet=True),
+        )
+        if result.ending is Ending.INTERRUPTED:
+            raise KeyboardInterrupt
+        if config.metric not in result.metrics:
+            raise DataError(
+                f"{self.photos.source}: {config.metric} cannot be measured on {len(self.photos.validation)} photos",
+                hint="they need labelled boxes; known metrics are mAP50, mAP50_95, F1, ...",
+            )
+        return result.metrics[config.metric]
+
+
+def proxy_config(config: TrainConfig, epochs: int, size: int) -> TrainConfig:
+    """``config`` for a training of ``epochs`` at ``size`` pixels, which ends on time and is evaluated at its end.
+
+    >>> proxy_config(TrainConfig(), 4, 320).warmup_epochs
+    1.0
+    """
+    return replace(
+        config,
+        epochs=epochs,
+        image_size=size,
+        warmup_epochs=min(config.warmup_epochs, epochs * WARMUP_SHARE),
+        patience=0,
+    )
+
+
+class _Watch:
+    """A tracker that hands each evaluation on."""
+
+    def __init__(self, name: str, epochs: int, metric: str, on_epoch: Callable[[str, int, int, float], None]) -> None:
+        self.name, self.epochs, self.metric, self.on_epoch = name, epochs, metric, on_epoch
+
+    def start(self, run: RunFacts) -> None:
+        """Nothing."""
+
+    def step(self, facts: StepFacts) -> None:
+        """Nothing: steps are not evaluated."""
+
+    def epoch(self, row: Mapping[str, float], *, best: Path | None) -> None:
+        """Hand the metric on where this epoch was evaluated."""
+        if self.metric in row:
+            self.on_epoch(self.name, int(row["epoch"]), self.epochs, row[self.metric])
+
+    def end(self, summary: str) -> None:
+        """Nothing."""
