@@ -8,13 +8,14 @@ https://arxiv.org/abs/1807.11626, since counted operations say little about mill
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from herder.edge.engine_files import file_bytes, open_engine
 from herder.edge.export import export_onnx
@@ -29,8 +30,17 @@ from herder.spec import ModelSpec
 REFERENCE = "reference.onnx"
 """The network in the search's folder that all others take turns with."""
 
-ROUNDS = 40
-"""Turns; the interval of their median is a few per cent wide on a quiet machine."""
+BLOCK = 8
+"""Turns of which the fastest counts: what another program takes away only ever adds to a time."""
+
+BLOCKS = 12
+"""Blocks that are measured at a time; their median ratio and its interval are what is told."""
+
+NARROW = 0.1
+"""An interval up to this share of the ratio is narrow enough."""
+
+ATTEMPTS = 5
+"""So often more blocks are added while the interval is wider."""
 
 SEED = 0
 """Of the reference's weights and of the noise that is looked at: the same in every process."""
@@ -79,7 +89,7 @@ class NetworkBench:
 
     def reference_milliseconds(self) -> float:
         """The reference's median time now."""
-        return float(np.median(paired_milliseconds([_runner(self.reference)], rounds=ROUNDS)))
+        return float(np.median(_quiet([_runner(self.reference)])))
 
     def measure(self, spec: ModelSpec) -> NetworkCost:
         """Export the untrained network, and time it. Raises ModelFileError where it cannot be exported faithfully."""
@@ -88,10 +98,10 @@ class NetworkBench:
             path = Path(folder) / "network.onnx"
             export_onnx(network, spec, path)
             runs = [_runner(self.reference), _runner(self._open(path))]
-            times = paired_milliseconds(runs, rounds=ROUNDS)  # (rounds, 2)
+            time = _ratio(runs)
             megabytes = file_bytes(path) / 1e6
         work = count_work(network, spec.input_size, spec.input_size)
-        return NetworkCost(paired_ratio(times[:, 1], times[:, 0]), megabytes, work.parameters, work.macs)
+        return NetworkCost(time, megabytes, work.parameters, work.macs)
 
     def _open(self, path: Path) -> Engine:
         return open_engine(path, self.engine, self.threads)
@@ -109,3 +119,20 @@ def _runner(engine: Engine) -> Callable[[], object]:
     side = engine.spec.input_size
     canvas = np.random.default_rng(SEED).integers(0, 256, (1, side, side, 3), np.uint8)
     return lambda: engine.predict(canvas)
+
+
+def _ratio(runs: Sequence[Callable[[], object]]) -> Ratio:
+    """Time of the second run for each millisecond of the first; measured longer where the machine is busy."""
+    times = np.empty((0, 2))
+    for _ in range(ATTEMPTS):
+        times = np.concatenate((times, _quiet(runs)))
+        ratio = paired_ratio(times[:, 1], times[:, 0])
+        if ratio.high - ratio.low <= NARROW * ratio.value:
+            break
+    return ratio
+
+
+def _quiet(runs: Sequence[Callable[[], object]]) -> NDArray[np.float64]:
+    """Milliseconds (BLOCKS, len(runs)) of each run in the quietest turn of each block."""
+    taken = paired_milliseconds(runs, rounds=BLOCKS * BLOCK)
+    return np.asarray(taken.reshape(BLOCKS, BLOCK, len(runs)).min(axis=1), np.float64)

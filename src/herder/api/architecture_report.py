@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,21 +92,35 @@ def correlation_text(run: ArchitectureRun) -> str:
 
 
 def table_rows(run: ArchitectureRun) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows: the front first, then the others by accuracy; dimensions that do not vary are left out."""
+    """Headings and rows: the front first, then the others by accuracy, at most ``SHOWN`` of them."""
     front = run.front
     others = [trial for trial in run.trials if trial.state == TRAINED and trial not in front]
     others.sort(key=lambda trial: (-(trial.accuracy or 0.0), trial.number))
-    shown = [*front, *others[:SHOWN]]
-    varied = [name for name, choices in run.facts["space"].items() if len(choices) > 1]
     long = {} if run.check is None else {each.number: each.long for each in run.check.trained}
-    headings = ["", "trial", "accuracy", *(["longer"] if long else []), "ms", "MB", "Mparam", *varied]
+    headings = ["", "trial", "short", *(["long"] if long else []), "ms", "MB", "Mparam", "network"]
     rows = []
-    for trial in shown:
+    for trial in (*front, *others[:SHOWN]):
         row = ["\N{BULLET}" if trial in front else "", str(trial.number), f"{trial.accuracy:.3f}"]
         row += [f"{long[trial.number]:.3f}" if trial.number in long else "\N{EN DASH}"] if long else []
-        row += [f"{trial.milliseconds:.2f}", *_cost_cells(trial)]
-        rows.append([*row, *(str(trial.values.get(name, "")) for name in varied)])
+        row += [f"{trial.milliseconds:.2f}", *_cost_cells(trial), network_words(trial.values)]
+        rows.append(row)
     return headings, rows
+
+
+def network_words(values: Mapping[str, Any]) -> str:
+    """A place in the space in a few words: width x depth of herder-n, kernel, activation, neck, head, pixels.
+
+    >>> from herder.model.architecture_space import ArchitectureSpace
+    >>> network_words(ArchitectureSpace().smallest("none"))
+    '0.25x0.5 k3 relu, fpn own, head 32x1, 224 px'
+    """
+    v = values
+    separable = {"none": "", "head": " separable", "all": ""}[v["depthwise"]]
+    everywhere = " separable" if v["depthwise"] == "all" else ""
+    return (
+        f"{v['width']:g}x{v['depth']:g} k{v['kernel']} {v['activation']}{everywhere}, {v['neck']} "
+        f"{v['neck_width'] or 'own'}, head {v['head_width']}x{v['head_depth']}{separable}, {v['input_size']} px"
+    )
 
 
 def _cost_cells(trial: ArchitectureTrial) -> list[str]:

@@ -143,12 +143,14 @@ def nas_command(
 
 def _told(trial: ArchitectureTrial, metric: str) -> str:
     """One line on a trial that ended."""
+    from herder.api.architecture_report import network_words
+
     cost = "" if trial.milliseconds is None else f"{trial.milliseconds:.2f} ms"
     reached = "" if trial.accuracy is None else f"{metric} {trial.accuracy:.3f}"
     why = {"refused": f"not trained: {trial.why}", "pruned": f"given up: {trial.why}", "fail": "stopped"}
     said = why.get(trial.state, trial.why)
-    values = ", ".join(f"{name} {value}" for name, value in trial.values.items())
-    return f"trial {trial.number}: {'; '.join(part for part in (reached, cost, said, values) if part)}"
+    network = network_words(trial.values) if trial.values else ""
+    return f"trial {trial.number}: {'; '.join(part for part in (reached, cost, said, network) if part)}"
 
 
 def _print(run: ArchitectureRun, console: Console) -> None:
@@ -157,7 +159,8 @@ def _print(run: ArchitectureRun, console: Console) -> None:
     headings, rows = table_rows(run)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in headings:
-        table.add_column(heading, justify="right" if heading else "left")
+        words = heading in ("", "network")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=not words)
     for row in rows:
         table.add_row(*row)
     console.print(table)
