@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herder.edge import runtime
-from herder.edge.runtime import COMPILED_SHAPES, FACTS_KEY, OnnxEngine, OpenVinoEngine, padded
+from herder.edge.runtime import FACTS_KEY, OnnxEngine, OpenVinoEngine, padded
 from herder.edge.threads import physical_cores
 from herder.errors import ConfigError, MissingExtraError, ModelFileError, ResourceError
 from herder.inference import Detector
@@ -53,20 +53,6 @@ def test_one_photo_or_many_give_the_same(engine, onnx_file):
         alone = detector.detect(photo, score=0.3)
         assert len(alone) == len(found) > 0
         np.testing.assert_allclose(alone.boxes, found.boxes, atol=1e-3)
-
-
-def test_openvino_keeps_the_last_few_shapes_compiled(onnx_file):
-    engine = OpenVinoEngine(onnx_file, threads=1)
-    sides = [32 * i for i in range(1, COMPILED_SHAPES + 2)]
-    for side in sides:
-        engine.predict(np.zeros((1, side, 32, 3), np.uint8))
-    spent = engine.compile_seconds
-    assert spent > 0
-    for side in sides[1:]:
-        engine.predict(np.zeros((1, side, 32, 3), np.uint8))
-    assert engine.compile_seconds == spent
-    engine.predict(np.zeros((1, sides[0], 32, 3), np.uint8))
-    assert engine.compile_seconds > spent
 
 
 @pytest.mark.parametrize("engine", ENGINES)

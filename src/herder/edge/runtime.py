@@ -5,17 +5,14 @@ Notation: B photos, A candidates, K classes.
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
 from pathlib import Path
-from queue import LifoQueue
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from herder.boxes import FloatArray
+from herder.edge.compiled_shapes import CompiledShapes
 from herder.edge.engine_errors import cannot_open
 from herder.edge.engine_packages import onnxruntime_package, openvino_package
 from herder.edge.export_facts import FACTS_KEY, ExportFacts, read_metadata
@@ -25,10 +22,6 @@ from herder.edge.threads import physical_cores
 from herder.errors import ConfigError, ModelFileError
 
 __all__ = ["FACTS_KEY", "ExportFacts", "OnnxEngine", "OpenVinoEngine", "padded", "read_metadata"]
-
-COMPILED_SHAPES = 3
-"""OpenVINO keeps this many canvas shapes compiled: landscape, portrait and square. Each has its own packed weights
-and maps, 22 MB for a nano model."""
 
 
 class OnnxEngine:
@@ -77,10 +70,10 @@ class OnnxEngine:
 
 
 class OpenVinoEngine:
-    """An exported model, .onnx or .xml, in OpenVINO, compiled for each canvas shape it meets.
+    """An exported model, .onnx or .xml, in OpenVINO, compiled for the canvas shapes it meets.
 
     ``threads`` and ``streams`` as in OnnxEngine. ``exact`` False lets the processor multiply in bfloat16 where it can:
-    faster on some, but boxes move by up to a few pixels. ``compile_seconds`` is the time spent on compiling so far.
+    faster on some, but boxes move by up to a few pixels.
     Raises ModelFileError for a file that is not a herder model, MissingExtraError where OpenVINO is not installed.
     """
 
@@ -89,25 +82,26 @@ class OpenVinoEngine:
         # The first array that crosses sets the binding up; two threads that do so at once wait for each other forever.
         _ = self._openvino.Tensor(np.zeros(1, np.float32)).data
         path = _checked_file(path)
-        self._streams = _checked_streams(streams)
-        self._settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY" if _checked_streams(streams) == 1 else "THROUGHPUT",
             "INFERENCE_NUM_THREADS": _checked_threads(threads),
             "NUM_STREAMS": streams,
         }
         if exact:
-            self._settings["INFERENCE_PRECISION_HINT"] = "f32"
-        self._core = self._openvino.Core()
+            settings["INFERENCE_PRECISION_HINT"] = "f32"
+        core = self._openvino.Core()
         try:
-            model = self._core.read_model(path)
+            model = core.read_model(path)
             metadata = openvino_metadata(model, path)
-            self._model = self._with_photo_input(model)
+            self._compiled = CompiledShapes(core, self._with_photo_input(model), settings, streams)
         except RuntimeError as error:
             raise cannot_open(path, error, f"OpenVINO {self._openvino.__version__[:8]}") from error
         self.spec, self._facts = read_metadata(metadata, path)
-        self._compiled: OrderedDict[tuple[int, ...], LifoQueue[Any]] = OrderedDict()
-        self._compiling = Lock()
-        self.compile_seconds = 0.0
+
+    @property
+    def compile_seconds(self) -> float:
+        """Spent on compiling so far."""
+        return self._compiled.seconds
 
     @property
     def needs_nms(self) -> bool:
@@ -127,7 +121,7 @@ class OpenVinoEngine:
         return boxes_and_scores(self._run, canvases, self._facts, len(self.spec.class_names))
 
     def _run(self, canvases: NDArray[np.uint8]) -> list[FloatArray]:
-        idle = self._requests(canvases.shape)
+        idle = self._compiled.idle(canvases.shape)
         request = idle.get()
         try:
             results = request.infer([np.ascontiguousarray(canvases)])
@@ -142,24 +136,6 @@ class OpenVinoEngine:
         steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
         steps.input().model().set_layout(ov.Layout("NCHW"))
         return steps.build()
-
-    def _requests(self, shape: tuple[int, ...]) -> LifoQueue[Any]:
-        """Idle inference requests for canvases of this shape: fixed shapes run faster than free ones."""
-        with self._compiling:
-            if shape not in self._compiled:
-                start = time.perf_counter()
-                # Before the new one is made: what is held at most is what the process's owner pays for.
-                while len(self._compiled) >= (COMPILED_SHAPES if self._streams == 1 else 2):
-                    self._compiled.popitem(last=False)
-                model = self._model.clone()
-                model.reshape(list(shape))
-                compiled = self._core.compile_model(model, "CPU", self._settings)
-                self._compiled[shape] = LifoQueue()
-                for _ in range(self._streams):
-                    self._compiled[shape].put(compiled.create_infer_request())
-                self.compile_seconds += time.perf_counter() - start
-            self._compiled.move_to_end(shape)
-            return self._compiled[shape]
 
 
 def _checked_file(path: str | Path) -> Path:
