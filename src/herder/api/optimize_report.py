@@ -81,8 +81,8 @@ def optimize_sections(run: OptimizeRun, constraints: Constraints) -> list[Sectio
         about = (
             f"Times are medians from a decoded photo to boxes, one photo at a time, each taken in turns with that "
             f"plain export; milliseconds are the ratio times {measured.reference_ms:.1f} ms, what the plain export "
-            "takes in the quietest turns. In brackets stand 95 % intervals: of the drop over photos (bootstrap), of the "
-            "speed over turns. A dot marks the Pareto front over mAP50-95, time, size and memory."
+            "takes in the quietest turns. In brackets stand 95 % intervals: of the drop over photos (bootstrap), of "
+            "the speed over turns. A dot marks the Pareto front over mAP50-95, time, size and memory."
         )
         sections.append(Section("Candidates", about, tables=[Table(COLUMNS, table_rows(run))]))
     if measured.not_tried:
