@@ -52,11 +52,7 @@ class CostLimits:
 
 
 def check_limits(
-    limits: CostLimits,
-    space: ArchitectureSpace,
-    bench: NetworkBench,
-    reference_ms: float,
-    class_names: tuple[str, ...],
+    limits: CostLimits, space: ArchitectureSpace, bench: NetworkBench, class_names: tuple[str, ...]
 ) -> None:
     """Raise ConfigError where even the smallest networks of the space break a limit."""
     if not limits.of(0.0, 0.0):
@@ -65,7 +61,7 @@ def check_limits(
     for depthwise in space.depthwise:  # which of them is fastest depends on the engine
         costs.append(bench.measure(space.spec(space.smallest(depthwise), class_names, "smallest")))
     # The lower end of the interval: what is only just too slow is for the trials to find out.
-    fastest = min(cost.time.low for cost in costs) * reference_ms
+    fastest = min(cost.time.low for cost in costs) * bench.reference_milliseconds()
     for limit in limits.of(fastest, min(cost.megabytes for cost in costs)):
         if limit.over > 0:
             raise ConfigError(

@@ -207,6 +207,8 @@ def search_architectures(
             f"{photos.source}: no labelled box in {len(photos.validation)} validation photos",
             hint="label some, or give more photos",
         )
+    bench = NetworkBench(out, settings.engine, space.input_size[0], settings.threads)
+    check_limits(settings.limits, space, bench, photos.train.class_names)
     facts = _facts(photos, config, space, settings)
     study = open_study(
         settings.storage,
@@ -218,10 +220,8 @@ def search_architectures(
         directions=("maximize", "minimize"),
     )
     study.sampler = SeededSampler(settings.sampler, settings.seed)
-    bench = NetworkBench(out, settings.engine, space.input_size[0], settings.threads)
     training = ShortTraining(photos, config, on_epoch)
     search = _Search(study, space, settings, bench, training, out)
-    check_limits(settings.limits, space, bench, search.reference_ms, photos.train.class_names)
 
     def after(study: optuna.Study, frozen: optuna.trial.FrozenTrial) -> None:
         on_trial(read_trial(frozen))
