@@ -10,6 +10,7 @@ from typing import Any
 
 from report_course import foundations, generative
 from report_data import data_pipeline
+from report_edge import edge
 from report_evaluation import evaluation
 from report_tables import RESULTS, ROOT, load, table
 
@@ -108,7 +109,7 @@ def main() -> None:
         "`python benchmarks/report.py` from `benchmarks/results/`. The photos are the alpaca set (300 train, 100 val); "
         "the peer is YOLOv8n of Ultralytics 8.4, run in an environment of its own.",
     ]
-    parts = (scratch, finetune, latency, throughput, data_pipeline, evaluation, foundations, generative)
+    parts = (scratch, finetune, latency, throughput, data_pipeline, evaluation, edge, foundations, generative)
     page += [part() for part in parts]
     notes = RESULTS / "notes.md"
     if notes.exists():
