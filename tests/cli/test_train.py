@@ -153,6 +153,7 @@ def test_something_set_aside_is_exit_code_3(
         (["--set", "epoch=3"], ConfigError, "epoch: no such setting"),
         (["--set", "epochs"], ConfigError, "--set epochs: wanted name=value"),
         (["--config", "missing.toml"], ConfigError, r"missing\.toml: cannot be read"),
+        (["--model", "missing.toml"], ConfigError, r"missing\.toml: cannot be read"),
         (["--init", "missing.safetensors"], ModelFileError, r"missing\.safetensors: no such file"),
     ],
 )
@@ -223,6 +224,18 @@ def test_fine_tuning_starts_from_the_model_s_own_size_and_weights(photos: Path, 
     assert "alpaca from" in start
     with pytest.raises(ModelFileError, match="do not fit herder-n"):
         build_network("herder-n", tiny, read_photos(photos).train, base_config(tiny))
+
+
+def test_an_architecture_file_is_a_model(photos: Path, tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text("input_size = 96\n[architecture]\nwidths = [8, 8, 16, 16, 24]\nkernel = 5\n")
+    config = base_config(None, str(path))
+    assert config.image_size == 96
+    start = build_network(str(path), None, read_photos(photos).train, config)
+    a = start.network.spec.architecture
+    assert (start.network.spec.name, start.network.spec.input_size) == ("small", 96)
+    assert (a.widths, a.kernel, a.depths) == ((8, 8, 16, 16, 24), 5, (1, 2, 2, 1))  # the rest is herder-n's
+    assert start.sentence == "random start"
 
 
 def test_a_start_from_calibrated_weights_forgets_their_temperature(tiny: Path, photos: Path) -> None:
