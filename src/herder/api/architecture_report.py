@@ -13,6 +13,9 @@ from herder.files import write_atomic
 
 JSON, PICTURE = "nas.json", "pareto.png"
 
+ROOM = 1.5
+"""A limit is drawn where it is at most so many times the slowest network's time; further off it would shrink the rest."""
+
 SHOWN = 10
 """So many trials stand in the table besides the front; nas.json has them all."""
 
@@ -47,9 +50,9 @@ def _draw_front(axes: Any, run: ArchitectureRun, metric: str) -> None:
         if trial.cost is not None:
             low, high = (bound * run.reference_ms for bound in (trial.cost.time.low, trial.cost.time.high))
             axes.plot([low, high], [y, y], color=FAINT, linewidth=2, zorder=1)
-        face = COLOURS[0] if on else "white"
+        face, ink, size = (COLOURS[0], INK, 8) if on else ("white", COLOURS[-1], 6)
         axes.plot(x, y, "o", color=COLOURS[0], markerfacecolor=face, markersize=6, zorder=3)
-        axes.annotate(str(trial.number), (x, y), (5, 4), textcoords="offset points", fontsize=7, color=INK)
+        axes.annotate(str(trial.number), (x, y), (5, 4), textcoords="offset points", fontsize=size, color=ink)
     axes.step(
         [trial.milliseconds for trial in front],
         [trial.accuracy for trial in front],
@@ -59,14 +62,16 @@ def _draw_front(axes: Any, run: ArchitectureRun, metric: str) -> None:
         label="Pareto front",
         zorder=2,
     )
-    refused = [trial.milliseconds for trial in run.trials if trial.state == REFUSED]
-    if refused:
-        axes.plot(refused, [0.0] * len(refused), "x", color=COLOURS[1], label="over a limit, not trained", zorder=3)
+    slowest = max(trial.milliseconds or 0.0 for trial in trained)
     limit = run.facts["limits"]["milliseconds"]
-    if limit is not None:
+    if limit is not None and limit < ROOM * slowest:
         axes.axvline(limit, color=COLOURS[1], linestyle="--", linewidth=1, label=f"limit {limit:g} ms")
+        slowest = max(slowest, limit)
+    refused = sum(trial.state == REFUSED for trial in run.trials)
+    title = f"{len(trained)} trained" + (f", {refused} over a limit and not trained" if refused else "")
+    axes.set_title(title, fontsize=9, color=INK)
     frame_axes(axes, f"network alone, ms ({run.facts['engine']})", f"{metric} after {run.facts['epochs']} epochs")
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.1 * slowest)
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8, frameon=False)
 
