@@ -14,7 +14,7 @@ from herder.files import write_atomic
 JSON, PICTURE = "nas.json", "pareto.png"
 
 ROOM = 1.5
-"""A limit is drawn where it is at most so many times the slowest network's time; further off it would shrink the rest."""
+"""A limit is drawn up to so many times the slowest network's time; further off it would shrink the rest."""
 
 SHOWN = 10
 """So many trials stand in the table besides the front; nas.json has them all."""
