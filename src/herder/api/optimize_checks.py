@@ -23,7 +23,7 @@ TARGETS = ("cpu", "cuda")
 BYTES = {"float32": 4, "float16": 2, "int8": 1}
 """A weight takes; biases and the graph come on top."""
 
-_NEEDS = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",), "compress": ("nncf",)}
+_NEEDS = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",), "compress": ("nncf",), "lab": ("optuna",)}
 
 
 def check_model(model: Path, target: str) -> None:
@@ -56,6 +56,7 @@ def check_strategies(model: Path, plan: Plan, training: TrainingPlan) -> None:
     spec, strategies = read_spec(model), {name for file in plan.files for name in file.strategies}
     extras = ["onnx", *(["openvino"] if "openvino" in plan.engines else [])]
     extras += ["compress"] if "quantize" in strategies and "openvino" in plan.engines else []
+    extras += ["lab"] if "search" in strategies else []
     for extra in extras:
         if any(importlib.util.find_spec(name) is None for name in _NEEDS[extra]):
             raise MissingExtraError("optimize", extra)

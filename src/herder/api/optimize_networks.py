@@ -15,6 +15,7 @@ from typing import Any
 
 from herder.api.distill import student_start
 from herder.api.optimize_plan import network_name
+from herder.api.optimize_search import search_architecture
 from herder.api.run_photos import Photos
 from herder.api.training_run import base_config, run_training
 from herder.errors import ConfigError
@@ -47,6 +48,12 @@ class TrainingPlan:
     """A larger model that the given one learns from; None: the given one is the teacher itself."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings of the training over its defaults, such as ``epochs``."""
+    trials: int = 20
+    """Architectures that search tries."""
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise ConfigError(f"--trials {self.trials} is not positive", hint="use 20, say")
 
 
 @dataclass(eq=False)
@@ -76,7 +83,7 @@ class Workshop:
             return target
         before = self.network(steps[:-1])
         self.say(f"{' + '.join(steps)}: training in {target.parent}")
-        made = {"prune": self._pruned, "distill": self._distilled}[steps[-1]]
+        made = {"search": self._searched, "prune": self._pruned, "distill": self._distilled}[steps[-1]]
         write_atomic(target, made(before, target.parent, steps).read_bytes())
         return target
 
@@ -91,6 +98,13 @@ class Workshop:
             resized = spec.replace(input_size=size, metrics={})  # what was measured at the other size
             save_model(load_model(path), resized, target)
         return target
+
+    def _searched(self, before: Path, folder: Path, steps: Sequence[str]) -> Path:
+        """A network of its own, from nothing: ``before`` says how fast and for which size it has to be."""
+        found = search_architecture(
+            self.photos, read_spec(before), self.plan.changes, folder / "search", self.plan.trials, self.say
+        )
+        return self._trained(str(found), None, [], folder / "run")
 
     def _pruned(self, before: Path, folder: Path, steps: Sequence[str]) -> Path:
         """Taught by the network before pruning, which knows where the channels lost were needed."""
@@ -109,7 +123,7 @@ class Workshop:
         return self._trained(*student_start(self.plan.student), [teacher], folder / "run")
 
     def _trained(self, model: str | None, init: Path | None, teachers: Sequence[Path], run: Path) -> Path:
-        own: dict[str, Any] = {"distillation.teachers": [str(teacher) for teacher in teachers]}
+        own: dict[str, Any] = {"distillation.teachers": [str(teacher) for teacher in teachers]} if teachers else {}
         if init is None:  # a new network sees what its teacher sees
             own |= {"image_size": read_spec(self.model).input_size}
         config = load_config(None, {**own, **self.plan.changes}, base=base_config(init, model))
@@ -131,6 +145,8 @@ class Workshop:
         }
         if "prune" in steps:
             facts["ratio"] = plan.ratio
+        if "search" in steps:
+            facts["trials"] = plan.trials
         if "distill" in steps:
             student = Path(plan.student)
             facts["student"] = file_sha256(student) if student.is_file() else plan.student

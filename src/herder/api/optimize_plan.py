@@ -13,7 +13,7 @@ from itertools import product
 from herder.errors import ConfigError
 from herder.inference import STRIDE
 
-NETWORK_STRATEGIES = ("distill", "prune")
+NETWORK_STRATEGIES = ("search", "distill", "prune")
 """Make another network, in the order in which they follow each other."""
 
 FILE_STRATEGIES = ("export", "quantize", "aware")

@@ -54,6 +54,7 @@ def optimize_command(
     teacher: Annotated[
         Path | None, typer.Option(help="A larger model that MODEL learns from, in place of --student.")
     ] = None,
+    trials: Annotated[int, typer.Option(help="Architectures that search tries.")] = 20,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training photos in each training.")] = None,
     budget_minutes: Annotated[
         float | None, typer.Option(help="After so long nothing new is begun.", show_default="no end")
@@ -94,7 +95,7 @@ def optimize_command(
         threads,
         budget_minutes,
         seed,
-        TrainingPlan(ratio, student, teacher, changes),
+        TrainingPlan(ratio, student, teacher, changes, trials),
     )
     console = Console(soft_wrap=True)
 
