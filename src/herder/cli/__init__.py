@@ -27,6 +27,7 @@ from herder.cli.export import export_command
 from herder.cli.generate import generate_app
 from herder.cli.importing import import_command
 from herder.cli.learn import learn_command
+from herder.cli.models import models_app
 from herder.cli.nas import nas_command
 from herder.cli.optimize import optimize_command
 from herder.cli.prune import prune_command
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(generate_app, name="generate")
+app.add_typer(models_app, name="models")
 app.command("demo")(demo_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from herder.cli.evaluation_output import SET_ASIDE, chosen_split, progress_bars
+from herder.cli.model_argument import RunModel
 from herder.cli.photo_paths import find_photos
 from herder.errors import ConfigError, DataError
 from herder.files import write_atomic
@@ -30,7 +31,7 @@ DRAWN_SIDE = 640
 
 
 def benchmark_command(
-    model: Annotated[Path, typer.Argument(help="Model file: .safetensors, .onnx or .xml.")],
+    model: RunModel,
     data: Annotated[
         Path | None, typer.Option(help="Folder of photos, or a labelled dataset; drawn scenes if not given.")
     ] = None,

@@ -21,7 +21,7 @@ HTML, JSON = "calibration.html", "calibration.json"
 
 
 def calibrate_command(
-    model: Annotated[Path, typer.Argument(help="Model file: .safetensors, .onnx or .xml.")],
+    model: CalibratedModel,
     data: Annotated[Path, typer.Argument(help="Labelled photos: a YOLO, COCO or VOC folder or file.")],
     out: Annotated[
         Path | None,

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from herder.cli.evaluation_output import SET_ASIDE, tell_problems
+from herder.cli.model_argument import InitModel
 from herder.cli.train import INTERRUPTED, assignments
 from herder.data.folds import Strategy
 from herder.data.grouping import GAP, GroupBy
@@ -43,7 +44,7 @@ def crossval_command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any training setting, such as --set epochs=30.")
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="Start each fold from this model's weights.")] = None,
+    init: InitModel = None,
     model: Annotated[
         str | None, typer.Option(help="herder-n/s/m, yolox-nano/tiny/s/m/l/x.", show_default="of --init, or herder-n")
     ] = None,

@@ -26,6 +26,7 @@ from herder.cli.detect_outputs import (
     YoloOutput,
     refuse_overwriting,
 )
+from herder.cli.model_argument import RunModel
 from herder.cli.photo_paths import find_photos, short_names
 from herder.detections import Detections
 from herder.edge.engine_choice import faster_engine
@@ -45,7 +46,7 @@ SET_ASIDE = 3
 
 
 def detect_command(
-    model: Annotated[Path, typer.Argument(help="Model file: .safetensors, .onnx or .xml.")],
+    model: RunModel,
     photos: Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns such as 'cam*/*.jpg'.")],
     score: Annotated[
         float | None, typer.Option(min=0, max=1, help="Leave out what scores lower; the model's own if not given.")

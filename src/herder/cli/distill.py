@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from herder.cli.model_argument import TeacherModel
 from herder.cli.train import INTERRUPTED, SET_ASIDE, assignments
 from herder.errors import ConfigError
 
 
 def distill_command(
-    teacher: Annotated[Path, typer.Argument(help="Model file to learn from, which knows the photos' classes.")],
+    teacher: TeacherModel,
     data: Annotated[Path, typer.Argument(help="Labelled photos: a YOLO, COCO or VOC folder or file.")],
     student: Annotated[
         str, typer.Option(help="Model file to start from, or a name: herder-n/s/m, yolox-nano/tiny/s/m/l/x.")

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from herder.cli.evaluate_rules import Measured, WantedNumbers, measure
 from herder.cli.evaluation_output import SET_ASIDE, chosen_split, progress_bars, tell_problems
+from herder.cli.model_argument import RunModelOrNone
 from herder.data.formats import read_dataset
 from herder.data.records import Dataset, Problem, Severity
 from herder.detections import Detections
@@ -45,7 +46,7 @@ class _Outcome:
 
 
 def evaluate_command(
-    model: Annotated[Path | None, typer.Argument(help="Model file: .safetensors, .onnx or .xml.")] = None,
+    model: RunModelOrNone = None,
     data: Annotated[Path | None, typer.Argument(help="Labelled photos: a YOLO, COCO or VOC folder or file.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the dataset.", show_default="val")] = None,
     size: Annotated[int | None, typer.Option(help="Longest side in pixels; the model's own if not given.")] = None,

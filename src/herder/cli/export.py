@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from herder.cli.model_argument import WeightsModel
 from herder.cli.photo_paths import find_photos
 from herder.errors import ConfigError, DataError
 
@@ -25,7 +26,7 @@ class ExportFormat(Enum):
 
 
 def export_command(
-    model: Annotated[Path, typer.Argument(help="Model file: .safetensors.")],
+    model: WeightsModel,
     file_format: Annotated[ExportFormat, typer.Option("--format", help="Kind of file.")] = ExportFormat.ONNX,
     out: Annotated[Path | None, typer.Option(help="File to write; beside the model if not given.")] = None,
     nms: Annotated[

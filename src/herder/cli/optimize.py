@@ -26,7 +26,7 @@ SHORT = {"Drop of mAP50": "drop", "Times as fast": "faster", "Memory MB": "memor
 
 
 def optimize_command(
-    model: Annotated[Path, typer.Argument(help="Model file: .safetensors.")],
+    model: WeightsModel,
     data: Annotated[Path, typer.Argument(help="Labelled photos: a YOLO, COCO or VOC folder or file.")],
     target: Annotated[str, typer.Option(help="Where the model is to run: cpu, this machine's.")] = "cpu",
     max_latency_ms: Annotated[
@@ -51,9 +51,7 @@ def optimize_command(
     student: Annotated[
         str, typer.Option(help="What learns from MODEL: a name such as herder-n, or a model file.")
     ] = "herder-n",
-    teacher: Annotated[
-        Path | None, typer.Option(help="A larger model that MODEL learns from, in place of --student.")
-    ] = None,
+    teacher: TeacherOption = None,
     trials: Annotated[int, typer.Option(help="Architectures that search tries.")] = 20,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training photos in each training.")] = None,
     budget_minutes: Annotated[

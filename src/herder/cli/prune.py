@@ -34,7 +34,7 @@ class ImportanceChoice(Enum):
 
 
 def prune_command(
-    model: Annotated[Path, typer.Argument(help="Model file: .safetensors.")],
+    model: WeightsModel,
     data: Annotated[Path, typer.Argument(help="Labelled photos: a YOLO, COCO or VOC folder or file.")],
     ratio: Annotated[float, typer.Option(help="Share of channels (with --unstructured: of weights) that go.")] = 0.3,
     steps: Annotated[int, typer.Option(help="Rounds of pruning and fine-tuning.")] = 3,

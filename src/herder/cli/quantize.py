@@ -38,7 +38,7 @@ class MethodChoice(Enum):
 
 
 def quantize_command(
-    model: Annotated[Path, typer.Argument(help="Float model file: .safetensors, or .onnx without suppression.")],
+    model: FloatModel,
     data: Annotated[Path, typer.Argument(help="Labelled photos; with --unchecked any folder of photos.")],
     out: Annotated[
         Path | None,

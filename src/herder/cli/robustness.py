@@ -23,7 +23,7 @@ HTML, JSON = "robustness.html", "robustness.json"
 
 
 def robustness_command(
-    model: Annotated[Path, typer.Argument(help="Model file: .safetensors, .onnx or .xml.")],
+    model: RunModel,
     data: Annotated[Path, typer.Argument(help="Labelled photos: a YOLO, COCO or VOC folder or file.")],
     split: Annotated[str | None, typer.Option(help="Split of the dataset.", show_default="val")] = None,
     corruptions: Annotated[

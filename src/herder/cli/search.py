@@ -17,6 +17,7 @@ from rich.table import Table
 from herder.api.search_choices import On, PrunerName
 from herder.cli.crossval import photos_of, single_bar
 from herder.cli.evaluation_output import SET_ASIDE
+from herder.cli.model_argument import InitModel
 from herder.cli.train import INTERRUPTED, assignments
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def search_command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any other training setting, such as --set epochs=30.")
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="Start each trial from this model's weights.")] = None,
+    init: InitModel = None,
     model: Annotated[
         str | None, typer.Option(help="herder-n/s/m, yolox-nano/tiny/s/m/l/x.", show_default="of --init, or herder-n")
     ] = None,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from herder.cli.model_argument import InitModel
 from herder.errors import ConfigError
 
 INTERRUPTED = 130
@@ -28,7 +29,7 @@ def train_command(
             show_default="of --init, or herder-n",
         ),
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="Start from this model's weights, whatever its classes.")] = None,
+    init: InitModel = None,
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/train, runs/train-2, ...")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, or the latest one.")] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over all training photos.")] = None,

@@ -20,8 +20,15 @@ CHECKPOINT_KEY = "herder_checkpoint"
 """The metadata entry of a training checkpoint, which holds its progress; a model file has none."""
 
 
-def save_model(model: Network | Mapping[str, Tensor], spec: ModelSpec, path: Path, *, half: bool = False) -> None:
-    """Write weights and spec to ``path``; with ``half`` in float16, half the size.
+def save_model(
+    model: Network | Mapping[str, Tensor],
+    spec: ModelSpec,
+    path: Path,
+    *,
+    half: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write weights and spec to ``path``; with ``half`` in float16, half the size. ``metadata`` are further entries.
 
     The file appears whole or not at all. Raises ResourceError when the disk is full or may not be written.
     """
@@ -31,7 +38,7 @@ def save_model(model: Network | Mapping[str, Tensor], spec: ModelSpec, path: Pat
         for name, value in state.items()
     }
     spec = spec.replace(herder_version=version("herder"))
-    write_atomic(path, safetensors.torch.save(tensors, metadata={METADATA_KEY: spec.to_json()}))
+    write_atomic(path, safetensors.torch.save(tensors, metadata={**(metadata or {}), METADATA_KEY: spec.to_json()}))
 
 
 def read_spec(path: Path) -> ModelSpec:
