@@ -19,7 +19,7 @@ from herder.api.architecture_result import ArchitectureRun, ArchitectureTrial
 from herder.api.architecture_search import ArchitectureSearchSettings, search_architectures
 from herder.api.architecture_space_file import read_architecture_space
 from herder.api.run_photos import Photos, read_photos
-from herder.api.search_choices import SamplerName
+from herder.api.search_choices import ProxyName, SamplerName
 from herder.edge.paired_timing import Ratio
 from herder.errors import ConfigError, DataError, ModelFileError
 from herder.evaluation.not_computed import NotComputed
@@ -55,6 +55,8 @@ class FakeTraining:
             raise DivergedError("the loss is not finite")
         ending = Ending.INTERRUPTED if fate == "stopped" else Ending.FINISHED
         metrics = {"mAP50_95": min(0.9, sum(widths) / 1000 * (1 + config.epochs / 100))}
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "metrics.csv").write_text(f"epoch,box,cls,dfl,mAP50_95\n1,9,,,\n2,{sum(widths)},1.5,,0.1\n")
         for tracker in more["trackers"]:
             tracker.epoch({"epoch": 1.0, "mAP50_95": 0.1}, best=None)
         return TrainResult(out, out, out, metrics, config.epochs, config.epochs, ending, 1.0)
@@ -221,10 +223,11 @@ def test_the_proxy_is_checked_against_longer_training(
     assert (run.check.epochs, run.check.wanted, len(run.check.trained)) == (9, 4, 4)
     assert [config.epochs for config in training.configs[-4:]] == [9] * 4
     assert all(path.parent.name == "check-9" for path in training.folders[-4:])
-    found = run.check.correlation
-    # More epochs raise all by the same factor here, so the order stays.
-    assert isinstance(found, RankCorrelation)
-    assert found.rho == pytest.approx(1.0)
+    # More epochs raise all by the same factor here, so the order stays; the loss grows with the width, too.
+    for proxy, rho in ((ProxyName.MAP, 1.0), (ProxyName.LOSS, -1.0)):
+        found = run.check.correlation(proxy)
+        assert isinstance(found, RankCorrelation)
+        assert found.rho == pytest.approx(rho)
     count = len(training.folders)
     again = search(trials=5, check=4, check_epochs=9)
     assert again.check == run.check
@@ -236,13 +239,25 @@ def test_the_proxy_is_checked_against_longer_training(
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_loss_may_be_the_proxy(search: Callable[..., ArchitectureRun], tmp_path: Path) -> None:
+    run = search(trials=4, proxy=ProxyName.LOSS)
+    for trial in run.trials:
+        widths = make_spec(str(tmp_path / "out" / f"{trial.name}.toml"), ("alpaca",)).architecture.widths
+        assert trial.loss == -trial.score == sum(widths) + 1.5
+    best = max(run.front, key=lambda trial: trial.score)
+    assert best.loss == min(trial.loss for trial in run.trials)
+    assert write_picture(run, "mAP50_95", tmp_path) is not None
+    with pytest.raises(ConfigError, match="begun with other proxy"):
+        search(trials=5)
+
+
 def test_a_check_that_is_stopped_goes_on(search: Callable[..., ArchitectureRun], training: FakeTraining) -> None:
     training.fate = {4: "stopped", 5: "diverges"}
     stopped = search(trials=3, check=3)
     assert not stopped.finished
     assert stopped.check is not None
     assert len(stopped.check.trained) == 1
-    assert isinstance(stopped.check.correlation, NotComputed)
+    assert isinstance(stopped.check.correlation(ProxyName.MAP), NotComputed)
     run = search(trials=3, check=3)
     assert run.finished
     assert len(run.check.trained) == 2  # one diverged: its pair is left out, and that can be seen
@@ -251,7 +266,7 @@ def test_a_check_that_is_stopped_goes_on(search: Callable[..., ArchitectureRun],
 
 
 def test_the_checked_are_spread_over_the_ranks() -> None:
-    trials = [ArchitectureTrial(i, "trained", {}, i / 10, 1.0, None, f"trial-{i}") for i in range(9)]
+    trials = [ArchitectureTrial(i, "trained", {}, None, 1.0, None, f"trial-{i}", score=i / 10) for i in range(9)]
     trials.append(ArchitectureTrial(9, "refused", {}, None, 1.0, None, "trial-9"))
     assert [t.number for t in chosen_for_check(trials, 3)] == [8, 4, 0]
     assert [t.number for t in chosen_for_check(trials, 20)] == list(range(8, -1, -1))

@@ -1,7 +1,8 @@
-"""Trains one architecture of a search for a few epochs or for more, and says how good it became."""
+"""Trains one architecture of a search for a few epochs or for more, and says what it reached."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,23 @@ from herder.api.training_run import run_training
 from herder.errors import DataError
 from herder.training.config import TrainConfig
 from herder.training.interfaces import Ending
-from herder.training.tracking import RunFacts, StepFacts
+from herder.training.tracking import LOSSES, RunFacts, StepFacts, read_rows
+
+METRICS = "metrics.csv"
+"""A run's log, a row an epoch."""
 
 WARMUP_SHARE = 0.25
 """At most this part of a short training goes by while the learning rate rises."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a training has come to."""
+
+    accuracy: float
+    """The metric on validation photos, of the best epoch."""
+    loss: float
+    """On training photos in the last epoch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +43,8 @@ class ShortTraining:
     on_epoch: Callable[[str, int, int, float], None] = lambda name, epoch, epochs, value: None
     """Told of each evaluation: name of the training, epoch, epochs in all, metric."""
 
-    def accuracy(self, architecture: Path, size: int, epochs: int, folder: Path) -> float:
-        """The metric on validation photos after ``epochs`` of training at ``size`` pixels; a stopped one goes on.
+    def train(self, architecture: Path, size: int, epochs: int, folder: Path) -> Reached:
+        """What ``epochs`` of training at ``size`` pixels reach; a training that was stopped goes on.
 
         Raises KeyboardInterrupt where it is stopped now, DataError where there is nothing to measure, and what
         ``run_training`` raises.
@@ -54,7 +68,20 @@ class ShortTraining:
                 f"{self.photos.source}: {config.metric} cannot be measured on {len(self.photos.validation)} photos",
                 hint="they need labelled boxes; known metrics are mAP50, mAP50_95, F1, ...",
             )
-        return result.metrics[config.metric]
+        return Reached(result.metrics[config.metric], last_loss(folder))
+
+
+def last_loss(folder: Path) -> float:
+    """The training loss of a run's last epoch, the sum of its weighted terms.
+
+    How fast the training loss falls tells architectures apart early (R. Ru et al., "Speedy performance estimation for
+    neural architecture search", https://arxiv.org/abs/2006.04492), where validation still is noise. Raises DataError
+    where the run has no epoch.
+    """
+    rows = read_rows(folder / METRICS)
+    if not rows:
+        raise DataError(f"{folder / METRICS}: holds no epoch", hint="delete the run folder, and search again")
+    return sum(value for name, value in rows[-1].items() if name in LOSSES and not math.isnan(value))
 
 
 def proxy_config(config: TrainConfig, epochs: int, size: int) -> TrainConfig:

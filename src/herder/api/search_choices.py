@@ -39,3 +39,12 @@ class NasEngine(StrEnum):
     ONNX = "onnx"
     """ONNX Runtime."""
     OPENVINO = "openvino"
+
+
+class ProxyName(StrEnum):
+    """What of a short training stands for the accuracy after a long one."""
+
+    MAP = "map"
+    """The metric on validation photos; after few epochs it says little more than chance."""
+    LOSS = "loss"
+    """The training loss of the last epoch: all of an epoch's photos speak, and it falls from the first step on."""
