@@ -18,7 +18,7 @@ from herder.edge.engine_errors import cannot_open
 from herder.edge.engine_packages import openvino_package
 from herder.edge.export_facts import FACTS_KEY, FLOAT16_MAX, ExportFacts, read_metadata
 from herder.errors import ConfigError, ModelFileError
-from herder.files import write_atomic
+from herder.files import write_together
 from herder.spec import METADATA_KEY, ModelSpec
 
 SECTION = "herder"
@@ -64,8 +64,7 @@ def save_openvino(model: Any, out: Path, spec: ModelSpec, facts: ExportFacts, *,
         described.set_rt_info(hashlib.sha256(weights).hexdigest(), [SECTION, WEIGHTS_KEY])
         ov.save_model(described, part, compress_to_fp16=False)
         graph = part.read_bytes()
-    write_atomic(out.with_suffix(".bin"), weights)
-    write_atomic(out, graph)  # last: a graph is never there without its weights
+    write_together([(out.with_suffix(".bin"), weights), (out, graph)])  # a graph is never there without its weights
     return len(graph) + len(weights)
 
 
