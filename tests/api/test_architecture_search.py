@@ -18,6 +18,7 @@ from herder.api.architecture_report import network_words, table_rows, write_pict
 from herder.api.architecture_result import ArchitectureRun, ArchitectureTrial
 from herder.api.architecture_search import ArchitectureSearchSettings, search_architectures
 from herder.api.architecture_space_file import read_architecture_space
+from herder.api.architecture_training import ShortTraining
 from herder.api.run_photos import Photos, read_photos
 from herder.api.search_choices import ProxyName, SamplerName
 from herder.edge.paired_timing import Ratio
@@ -29,6 +30,7 @@ from herder.model.families import make_spec
 from herder.spec import ModelSpec
 from herder.training.config import TrainConfig
 from herder.training.interfaces import DivergedError, Ending, TrainResult
+from herder.training.run import RunSettings, write_run_facts
 
 LABELS = ["0 0.5 0.5 0.4 0.5\n"] * 8
 
@@ -293,6 +295,23 @@ def test_a_study_of_something_else_is_an_error(search: Callable[..., Architectur
         search(trials=2, limits=CostLimits(milliseconds=50))
     with pytest.raises(ConfigError, match="begun with other engine"):
         search(trials=2, engine="openvino")
+
+
+def test_another_search_in_the_same_folder_is_an_error(
+    search: Callable[..., ArchitectureRun], photos: Photos, tmp_path: Path
+) -> None:
+    run = search(trials=1)
+    with pytest.raises(ConfigError, match=r"trial-0.toml: is another search's network"):
+        search(trials=1, study="two", seed=5)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    size = run.trials[0].values["input_size"]
+    settings = RunSettings("photos", "trial-0", "", architecture_training.proxy_config(TrainConfig(), 7, size))
+    write_run_facts(folder, settings, photos.train, photos.validation)
+    training, file = ShortTraining(photos, TrainConfig(device="cpu")), tmp_path / "out" / "trial-0.toml"
+    with pytest.raises(ConfigError, match="run: holds a run with other epochs"):
+        training.train(file, size, 5, folder)
+    assert training.train(file, size, 7, folder).accuracy > 0
 
 
 def test_settings_without_a_meaning() -> None:

@@ -36,8 +36,9 @@ from herder.api.search_study import FOLDER, WHY, begin_again, import_optuna, ope
 from herder.api.training_run import check_packages
 from herder.errors import ConfigError, DataError, ModelFileError
 from herder.evaluation.plain_values import to_plain
-from herder.model.architecture_files import write_architecture
+from herder.model.architecture_files import read_input_size, write_architecture
 from herder.model.architecture_space import ArchitectureSpace
+from herder.model.families import make_spec
 from herder.processor import processor_name
 from herder.spec import ModelSpec
 from herder.training.config import TrainConfig
@@ -171,8 +172,15 @@ class _Search:
         return reached.accuracy if self.settings.proxy is ProxyName.MAP else -reached.loss, milliseconds
 
     def write(self, spec: ModelSpec) -> Path:
-        """The architecture file, beside the run folder of the same name."""
+        """The architecture file, beside the run folder of the same name.
+
+        Raises ConfigError where there is one of another network: another search was here.
+        """
         file = self.out / f"{spec.name}.toml"
+        if file.exists():
+            size = read_input_size(file) or spec.input_size
+            if make_spec(str(file), spec.class_names, input_size=size) != spec:
+                raise ConfigError(f"{file}: is another search's network", hint="choose another --out")
         write_architecture(spec, file, comment=COMMENT)
         return file
 

@@ -11,10 +11,14 @@ from rich.console import Console
 
 from herder.api.run_photos import Photos
 from herder.api.training_run import run_training
-from herder.errors import DataError
+from herder.errors import ConfigError, DataError
 from herder.training.config import TrainConfig
 from herder.training.interfaces import Ending
+from herder.training.run import find_run, read_run_settings
 from herder.training.tracking import LOSSES, RunFacts, StepFacts, read_rows
+
+NO_MATTER = ("device", "workers")
+"""Settings that change no result."""
 
 METRICS = "metrics.csv"
 """A run's log, a row an epoch."""
@@ -46,10 +50,11 @@ class ShortTraining:
     def train(self, architecture: Path, size: int, epochs: int, folder: Path) -> Reached:
         """What ``epochs`` of training at ``size`` pixels reach; a training that was stopped goes on.
 
-        Raises KeyboardInterrupt where it is stopped now, DataError where there is nothing to measure, and what
-        ``run_training`` raises.
+        Raises KeyboardInterrupt where it is stopped now, ConfigError where ``folder`` holds another run, DataError
+        where there is nothing to measure, and what ``run_training`` raises.
         """
         config = proxy_config(self.config, epochs, size)
+        _check_run(folder, config)
         watch = _Watch(f"{folder.parent.name}/{folder.name}", epochs, config.metric, self.on_epoch)
         result = run_training(
             self.photos,
@@ -82,6 +87,19 @@ def last_loss(folder: Path) -> float:
     if not rows:
         raise DataError(f"{folder / METRICS}: holds no epoch", hint="delete the run folder, and search again")
     return sum(value for name, value in rows[-1].items() if name in LOSSES and not math.isnan(value))
+
+
+def _check_run(folder: Path, config: TrainConfig) -> None:
+    """Raise ConfigError where the run in ``folder`` has other settings: its result would be taken for this one's."""
+    if find_run(folder) is None:
+        return
+    there, wanted = (
+        {name: value for name, value in each.as_dict().items() if name not in NO_MATTER}
+        for each in (read_run_settings(folder).config, config)
+    )
+    differ = ", ".join(sorted(name for name in wanted if there.get(name) != wanted[name]))
+    if differ:
+        raise ConfigError(f"{folder}: holds a run with other {differ}", hint="choose another --out")
 
 
 def proxy_config(config: TrainConfig, epochs: int, size: int) -> TrainConfig:
