@@ -57,6 +57,18 @@ def test_settings_are_refused(
     assert not (tmp_path / out).exists()
 
 
+def test_the_sample_is_told_in_the_photos_own_classes(
+    model: Path, tmp_path: Path, yolo_folder: Callable[..., Path]
+) -> None:
+    """The model's first class is another one than the photos' first."""
+    spec = example_spec().replace(input_size=64, class_names=("zebra", "alpaca"))
+    save_model(Network(spec), spec, tmp_path / "zebra.safetensors")
+    found = check_quantization(
+        tmp_path / "zebra.safetensors", yolo_folder(LABELS), tmp_path / "x.xml", QuantizeSettings()
+    )
+    assert found.class_names == ("alpaca",)
+
+
 @pytest.mark.parametrize("labels", [LABELS[:4], LABELS[:1] * 19])
 def test_too_few_photos_are_refused(model: Path, yolo_folder: Callable[..., Path], labels: Sequence[str]) -> None:
     """19 photos are too few as well: a fifth is held back to judge by."""

@@ -43,6 +43,8 @@ def herder() -> Callable[..., Result]:
         (["--method", "pt2e", "--resume"], "--resume: pt2e quantization does not train"),
         (["--method", "aware", "--unchecked"], "are for static and dynamic"),
         (["--method", "aware", "--to", "onnx"], "are for static and dynamic"),
+        (["--method", "aware", "--max-drop", 0.1], "are for static and dynamic"),
+        (["--unchecked", "--max-drop", 0.1], "--max-drop: --unchecked measures no mAP"),
         (["--method", "dynamic"], "no linear layer"),
         (["--method", "dynamic", "--to", "openvino"], "for ONNX only"),
         (["--out", "x.onnx"], "files for openvino end in .xml"),

@@ -121,7 +121,7 @@ class _Quantization:
             check_linear(self.source)
         self.spec = material.spec
         self.size = settings.size or facts.fixed_size or material.spec.input_size
-        say(f"calibration: {class_shares(material.sample, material.spec.class_names)}, at {self.size} pixels")
+        say(f"calibration: {class_shares(material.sample, material.class_names)}, at {self.size} pixels")
         fixed = facts.fixed_size is not None
         canvases = calibration_canvases(material.sample, self.size, fixed=fixed, on_problem=self._set_aside)
         self.canvases: list[NDArray[np.uint8]] = list(canvases)

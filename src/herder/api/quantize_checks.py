@@ -49,6 +49,8 @@ class Material:
     """How the float .onnx file was exported; None for .safetensors, which is still to be exported."""
     sample: tuple[ImageRecord, ...]
     """Photos to calibrate with."""
+    class_names: tuple[str, ...]
+    """The photos' classes, which need not be the model's."""
     validation: Dataset | None
     """Labelled photos to judge by; None where nobody asked."""
     problems: tuple[Problem, ...] = ()
@@ -92,6 +94,7 @@ def check_quantization(model: Path, data: Path | Photos, out: Path, settings: Qu
             spec,
             facts,
             tuple(calibration_sample(training, settings.photos, settings.seed)),
+            training.class_names,
             None,
             training.problems,
         )
@@ -103,7 +106,7 @@ def check_quantization(model: Path, data: Path | Photos, out: Path, settings: Qu
         )
     sample = tuple(calibration_sample(parts.train, settings.photos, settings.seed))
     problems = tuple(p for p in (*parts.train.problems, *parts.validation.problems) if p.severity is Severity.SET_ASIDE)
-    return Material(model, spec, facts, sample, parts.validation, problems)
+    return Material(model, spec, facts, sample, parts.train.class_names, parts.validation, problems)
 
 
 def _read_model(model: Path) -> tuple[ModelSpec, ExportFacts | None]:

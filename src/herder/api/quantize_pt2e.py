@@ -78,7 +78,7 @@ def run_pt2e(
     network = float_network(model)
     torchao_quantizer()
     known = data if isinstance(data, Photos) else read_photos(data)
-    records = calibration_sample(known.train, min(photos, len(known.train)), seed)
+    records = calibration_sample(known.train, photos, seed)
     spec = network.spec
     canvases = list(calibration_canvases(records, spec.input_size, fixed=True))
     graph = pt2e_graph(network, canvases)

@@ -22,12 +22,13 @@ from herder.data.records import Dataset, ImageRecord, Problem
 from herder.errors import ConfigError, DataError
 from herder.images import read_image
 from herder.inference import Detector
-from herder.model.distillation import DistillationLoss, Teachers
+from herder.model.distillation import DistillationLoss, Teachers, matching_classes
 from herder.model.distillation_config import DistillationConfig
 from herder.model.files import load_model
 from herder.model.losses import DetectionLoss
 from herder.model.network import Network
 from herder.model.pretrained import import_weights
+from herder.spec import ModelSpec
 from herder.training.distributed import shared_count
 from herder.training.interfaces import LossFunction
 
@@ -41,6 +42,14 @@ def read_teachers(paths: Iterable[str | Path]) -> list[Network]:
     Raises ModelFileError for a file that cannot be read.
     """
     return [load_model(p) if p.suffix == ".safetensors" else import_weights(p) for p in map(Path, paths)]
+
+
+def check_teachers(paths: Iterable[str | Path], student: ModelSpec, class_names: tuple[str, ...]) -> None:
+    """Raise what is wrong with the teachers of a ``student`` that will learn these classes: ModelFileError for a file
+    that cannot be read, ConfigError for one that lacks a class or has other strides.
+    """
+    for teacher in read_teachers(paths):
+        matching_classes(teacher.spec, student.replace(class_names=class_names))
 
 
 class TeacherEngine:
