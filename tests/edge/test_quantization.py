@@ -166,7 +166,8 @@ def test_files_that_cannot_be_quantized(
     with pytest.raises(ConfigError, match="cannot be quantized"):
         check_float(tmp_path / "float.xml")
     (tmp_path / "broken.onnx").write_bytes(b"\x08nonsense")
-    for name in ("broken.onnx", "missing.onnx", "missing.xml"):
+    (tmp_path / "broken.xml").write_text("nonsense")
+    for name in ("broken.onnx", "broken.xml", "missing.onnx", "missing.xml"):
         with pytest.raises(ModelFileError, match=name):
             check_float(tmp_path / name)
 

@@ -122,7 +122,7 @@ def label_photos(
 
     What they find from ``label_score`` on becomes a box; what they find from ``ignore_score`` on becomes a box that
     counts neither way; a photo with neither is background. Photos whose bytes are those of a ``known`` photo (in
-    training or validation) are left out: the student must not learn from what it is judged by. Photos that cannot be
+    the dataset) are left out: the student must not learn from what it is judged by. Photos that cannot be
     read are set aside. Raises DataError where no photo is left.
     """
     paths, problems = list_photos(folder)
@@ -150,7 +150,7 @@ def label_photos(
             progress(read[done] + 1, len(sized))
     if not records:
         raise DataError(
-            f"{folder}: of {len(paths)} photos {double} are in the training or validation photos already"
+            f"{folder}: of {len(paths)} photos {double} are in the dataset already"
             f" and {len(problems)} cannot be read: none is left",
             hint="name a folder of other photos",
         )
