@@ -23,7 +23,7 @@ from herder.edge.quantization_search import fewest_float_layers
 from herder.edge.sensitivity import LayerLoss, layer_losses
 from herder.errors import ConfigError
 from herder.evaluation import evaluate_detector
-from herder.files import write_atomic
+from herder.files import write_together
 from herder.inference import Detector
 
 __all__ = ["MeasuredFile", "QuantizeResult", "QuantizeSettings", "run_quantization"]
@@ -91,9 +91,8 @@ def run_quantization(
         kept = work.choose_layers()
         result = work.compared(kept, out)
         made = work.files[len(kept)]
-        if out.suffix == ".xml":
-            write_atomic(out.with_suffix(".bin"), made.with_suffix(".bin").read_bytes())
-        write_atomic(out, made.read_bytes())
+        parts = (".bin", ".xml") if out.suffix == ".xml" else (out.suffix,)
+        write_together([(out.with_suffix(part), made.with_suffix(part).read_bytes()) for part in parts])
     return result
 
 
