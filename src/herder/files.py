@@ -46,6 +46,18 @@ def writing(path: Path) -> Iterator[None]:
         raise ResourceError(f"{path}: cannot be written: {said}", hint=hint) from error
 
 
+def check_writable(path: Path) -> None:
+    """Raise ResourceError where a file ``path`` could not be written: before the long work whose result goes there."""
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = next(parent for parent in path.resolve().parents if parent.exists())
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` all at once: after a crash there is the old file or the new one, never a part.
 

@@ -13,7 +13,7 @@ import torch
 from herder.api.quantize import QuantizeSettings, run_quantization
 from herder.api.quantize_checks import check_quantization
 from herder.edge.quantization import Target
-from herder.errors import ConfigError, DataError, HerderError, ModelFileError
+from herder.errors import ConfigError, DataError, HerderError, ModelFileError, ResourceError
 from herder.model.files import save_model
 from herder.model.network import Network
 from herder.spec import Quantization, example_spec
@@ -67,6 +67,17 @@ def test_the_sample_is_told_in_the_photos_own_classes(
         tmp_path / "zebra.safetensors", yolo_folder(LABELS), tmp_path / "x.xml", QuantizeSettings()
     )
     assert found.class_names == ("alpaca",)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    model: Path, tmp_path: Path, yolo_folder: Callable[..., Path]
+) -> None:
+    data = yolo_folder(LABELS)
+    (tmp_path / "taken.xml").mkdir()
+    for out, said in (("taken.xml", "there is a folder"), ("model.safetensors/x.xml", "is a file, not a folder")):
+        with pytest.raises(ResourceError, match="cannot be written") as caught:
+            check_quantization(model, data, tmp_path / out, QuantizeSettings())
+        assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("labels", [LABELS[:4], LABELS[:1] * 19])

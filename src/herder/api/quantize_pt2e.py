@@ -30,7 +30,7 @@ from herder.edge.export_facts import FACTS_KEY, ExportFacts
 from herder.edge.export_graph import InferenceGraph
 from herder.edge.paired_timing import Ratio, paired_milliseconds, paired_ratio
 from herder.errors import ConfigError, MissingExtraError
-from herder.files import write_atomic
+from herder.files import check_writable, write_atomic
 from herder.inference import Detector
 from herder.model.engine import TorchEngine
 from herder.model.network import Network
@@ -75,6 +75,7 @@ def run_pt2e(
     """
     if out.suffix != ".pt2":
         raise ConfigError(f"{out}: torch's exported programs end in .pt2", hint=f"use {out.with_suffix('.pt2').name}")
+    check_writable(out)
     network = float_network(model)
     torchao_quantizer()
     known = data if isinstance(data, Photos) else read_photos(data)

@@ -71,7 +71,7 @@ def _check_network(network: Network, ratio: float) -> None:
 
 
 def check_not_quantized(network: Network) -> None:
-    """Raise ConfigError for a network that rounds to int8: its scales belong to the weights and channels as they are."""
+    """Raise ConfigError for a network that rounds to int8: its scales belong to the channels as they are."""
     if network.spec.architecture.quantization is not None:
         raise ConfigError(f"{network.spec.name}: is quantized already", hint="prune first, and quantize what is left")
 
