@@ -70,8 +70,8 @@ def check_quantization(model: Path, data: Path | Photos, out: Path, settings: Qu
     """Everything that can be wrong is found here.
 
     Raises ConfigError for a setting out of range, a model that is quantized already or holds suppression, or too few
-    photos; DataError where there are no labels to judge by; ResourceError where ``out`` cannot be written; MissingExtraError
-    for packages that are missing.
+    photos; DataError where there are no labels to judge by; ResourceError where ``out`` cannot be written;
+    MissingExtraError for packages that are missing.
     """
     target, max_drop, size = settings.target, settings.max_drop, settings.size
     if out.suffix != target.suffix:
