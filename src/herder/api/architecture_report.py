@@ -106,10 +106,10 @@ def _short_label(run: ArchitectureRun, metric: str) -> str:
 
 
 def correlation_text(check: ProxyCheck, proxy: ProxyName) -> str:
-    """The rank correlation of a proxy in a few words."""
+    """The rank correlation of a proxy with its 95 % interval, in a few words."""
     found = check.correlation(proxy)
     if isinstance(found, RankCorrelation):
-        return f"Spearman's rho {found.rho:.2f}, 95 % from {found.low:.2f} to {found.high:.2f} ({found.pairs} networks)"
+        return f"Spearman's rho {found.rho:.2f} ({found.low:.2f} to {found.high:.2f}), {found.pairs} networks"
     return f"rank correlation {found}"
 
 
