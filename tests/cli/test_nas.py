@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from herder.cli.nas import nas_command
 from herder.cli.train import train_command
 from herder.data.pasture import PastureConfig, write_pasture
 from herder.edge.paired_timing import Ratio
-from herder.errors import ConfigError, DataError, HerderError
+from herder.errors import ConfigError, DataError, HerderError, MissingExtraError
 from herder.model.files import read_spec
 from herder.training.interfaces import Ending, TrainResult
 
@@ -147,6 +148,26 @@ def test_bad_input_is_told_before_any_work(
         herder("nas", empty)
     assert not quick
     assert not (tmp_path / "runs" / "nas-dataset" / "study.db").exists()
+
+
+@pytest.mark.parametrize(("package", "extra"), [("optuna", "lab"), ("matplotlib", "train")])
+def test_a_missing_package_is_told_before_any_work(
+    herder: Callable[..., Result],
+    photos: Path,
+    quick: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    extra: str,
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == package else found(name, *more)
+    )
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError) as error:
+        herder("nas", photos)
+    assert f"herder[{extra}]" in error.value.hint
+    assert not quick
 
 
 def test_a_password_goes_into_no_file(

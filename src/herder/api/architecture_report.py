@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from herder.api.architecture_result import REFUSED, TRAINED, ArchitectureRun, ArchitectureTrial, ProxyCheck
 from herder.api.search_choices import ProxyName
+from herder.errors import MissingExtraError
 from herder.evaluation.plots import COLOURS, FAINT, INK, PictureFormat, frame_axes, render_figure
 from herder.evaluation.rank_correlation import RankCorrelation
 from herder.files import write_atomic
@@ -19,6 +21,12 @@ ROOM = 1.5
 
 SHOWN = 10
 """So many trials stand in the table besides the front; nas.json has them all."""
+
+
+def check_drawing() -> None:
+    """Raise MissingExtraError where pictures cannot be drawn: before hours of search, not after."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("the picture", "train")
 
 
 def write_picture(run: ArchitectureRun, metric: str, out: Path) -> Path | None:

@@ -69,7 +69,7 @@ def nas_command(
     photos or labels had to be set aside, 130 after Ctrl-C.
     """
     from herder.api.architecture_limits import CostLimits  # here, since these load torch
-    from herder.api.architecture_report import JSON, correlation_text, write_picture
+    from herder.api.architecture_report import JSON, check_drawing, correlation_text, write_picture
     from herder.api.architecture_search import ArchitectureSearchSettings, search_architectures
     from herder.api.architecture_space_file import read_architecture_space
     from herder.api.run_photos import read_photos
@@ -77,6 +77,7 @@ def nas_command(
     from herder.files import write_atomic
     from herder.training.config import load_config
 
+    check_drawing()
     changes = assignments(settings or [])
     for name, option in (("epochs", "--epochs"), ("image_size", "--sizes"), ("patience", "--epochs")):
         if name in changes:
