@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from herder.api.quantize import QuantizeSettings, run_quantization
 from herder.api.quantize_checks import check_quantization
@@ -25,11 +24,8 @@ LABELS = ["0 0.5 0.5 0.4 0.5\n", "", "0 0.3 0.4 0.5 0.5\n0 0.8 0.8 0.2 0.2\n", "
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    spec = example_spec().replace(input_size=64)
-    save_model(Network(spec), spec, tmp_path / "model.safetensors")
-    return tmp_path / "model.safetensors"
+def model(tiny_model: Path) -> Path:
+    return tiny_model
 
 
 @pytest.mark.parametrize(

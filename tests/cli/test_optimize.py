@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 import typer
 from typer.testing import CliRunner, Result
 
@@ -15,17 +14,13 @@ from herder.errors import ConfigError
 from herder.model.families import make_spec
 from herder.model.files import read_spec, save_model
 from herder.model.network import Network
-from herder.spec import example_spec
 
 LABELS = ["0 0.5 0.5 0.4 0.5\n", "0 0.3 0.4 0.5 0.5\n0 0.8 0.8 0.2 0.2\n", "", "0 0.6 0.5 0.7 0.6\n"] * 5
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    spec = example_spec().replace(input_size=64)
-    save_model(Network(spec), spec, tmp_path / "model.safetensors")
-    return tmp_path / "model.safetensors"
+def model(tiny_model: Path) -> Path:
+    return tiny_model
 
 
 @pytest.fixture
