@@ -45,6 +45,6 @@ class ProxyName(StrEnum):
     """What of a short training stands for the accuracy after a long one."""
 
     MAP = "map"
-    """The metric on validation photos; after few epochs it says little more than chance."""
+    """The metric on validation photos: what is wanted in the end, but noisy after few epochs."""
     LOSS = "loss"
-    """The training loss of the last epoch: all of an epoch's photos speak, and it falls from the first step on."""
+    """The training loss of the last epoch: steadier, but not what is wanted in the end."""
