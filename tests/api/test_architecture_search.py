@@ -108,9 +108,9 @@ SAMPLERS = [SamplerName.NSGA2, pytest.param(SamplerName.TPE, marks=pytest.mark.s
 def test_the_front_is_what_no_other_beats(
     search: Callable[..., ArchitectureRun], training: FakeTraining, tmp_path: Path, sampler: SamplerName
 ) -> None:
-    run = search(sampler=sampler, trials=5)
+    run = search(sampler=sampler, trials=4)
     assert run.finished
-    assert len([t for t in run.trials if t.state == "trained"]) == 5
+    assert len([t for t in run.trials if t.state == "trained"]) == 4
     for trial in run.front:
         beaten = [
             other
@@ -137,15 +137,15 @@ def test_a_search_goes_on_as_if_it_had_never_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Past the first generation of the one, and the random start of the other.
-    monkeypatch.setattr(architecture_sampler, "POPULATION", 4)
-    trials = 6 if sampler is SamplerName.NSGA2 else 13
+    monkeypatch.setattr(architecture_sampler, "POPULATION", 3)
+    trials = 5 if sampler is SamplerName.NSGA2 else 13
     whole = search("whole", sampler=sampler, trials=trials)
-    search("parts", sampler=sampler, trials=3)
+    search("parts", sampler=sampler, trials=2)
     trained = len(training.folders)
     parts = search("parts", sampler=sampler, trials=trials)
-    assert len(training.folders) == trained + trials - 3  # nothing is trained twice
+    assert len(training.folders) == trained + trials - 2  # nothing is trained twice
     assert places(whole) == places(parts)
-    assert search("parts", sampler=sampler, trials=3).trials == parts.trials
+    assert search("parts", sampler=sampler, trials=2).trials == parts.trials
     other = search("other", sampler=sampler, trials=2, seed=1)
     assert places(other) != places(whole)[:2]
 
