@@ -148,7 +148,7 @@ def test_a_damaged_state_is_named(model: Path, yolo_folder: Callable[..., Path],
         ["--multiple", 0],
         ["--no-fine-tune", "--epochs", 1],
         ["--no-fine-tune", "--teacher", "self"],
-        ["--unstructured", "--importance", "taylor"],
+        ["--unstructured", "--importance", "bn"],
         ["--unstructured", "--multiple", 8],
         ["--no-fine-tune"],  # with the default of several steps
     ],

@@ -16,6 +16,7 @@ from typing import Any
 from herder.api.distill import student_start
 from herder.api.optimize_plan import network_name
 from herder.api.optimize_search import search_architecture
+from herder.api.prune_gradients import loss_gradients
 from herder.api.run_photos import Photos
 from herder.api.training_run import base_config, run_training
 from herder.errors import ConfigError
@@ -110,8 +111,14 @@ class Workshop:
         """Taught by the network before pruning, which knows where the channels lost were needed."""
         start = folder / "start.safetensors"
         if not start.exists():
+            config = load_config(None, self.plan.changes, base=base_config(before))
             small = prune(
-                load_model(before), self.plan.ratio, scope=Scope.GLOBAL, importance=Importance.L2, multiple=MULTIPLE
+                load_model(before),
+                self.plan.ratio,
+                scope=Scope.GLOBAL,
+                importance=Importance.TAYLOR,
+                multiple=MULTIPLE,
+                learn=loss_gradients(self.photos, config),
             )
             save_model(small, small.spec, start)
         return self._trained(None, start, [before], folder / "run")

@@ -18,7 +18,7 @@ class PruneSettings:
     steps: int = 3
     """Rounds of pruning and fine-tuning, each of which takes the same share of what is left."""
     scope: Scope = Scope.GLOBAL
-    importance: Importance = Importance.L2
+    importance: Importance = Importance.TAYLOR
     multiple: int = 4
     """Channels left are multiples of this where a layer has that many: processors work on groups of them."""
     unstructured: bool = False

@@ -8,6 +8,7 @@ https://docs.openvino.ai/2025/documentation/openvino-ir-format.html
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,16 @@ def convert_onnx(path: Path) -> Any:
     Raises ModelFileError where OpenVINO cannot read the file.
     """
     ov = openvino_package()
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
     try:
         return ov.convert_model(path)
     except Exception as error:  # its converter's exceptions share no base class of their own
         raise cannot_open(path, error, f"OpenVINO {ov.__version__[:8]}") from error
+    finally:
+        # The converter sets up the root logger for itself: nobody would hear the program's own warnings any more.
+        root.setLevel(level)
+        root.handlers[:] = handlers
 
 
 def save_openvino(model: Any, out: Path, spec: ModelSpec, facts: ExportFacts, *, half: bool) -> int:

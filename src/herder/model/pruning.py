@@ -117,7 +117,9 @@ def prune(
         Importance.L1: lambda: tp.importance.MagnitudeImportance(p=1),
         Importance.L2: lambda: tp.importance.MagnitudeImportance(p=2),
         Importance.BN: lambda: tp.importance.BNScaleImportance(),
-        Importance.TAYLOR: lambda: tp.importance.GroupTaylorImportance(),
+        # As it is, in units of the loss: divided by each layer's mean, which is torch-pruning's default, a layer that
+        # matters and one that does not lose the same share.
+        Importance.TAYLOR: lambda: tp.importance.GroupTaylorImportance(group_reduction="sum", normalizer=None),
     }
     if importance is Importance.TAYLOR and learn is not None:
         learn(narrow)
