@@ -45,6 +45,7 @@ def herder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Res
         (["--threads", 0], "threads"),
         (["--budget-minutes", 0], "--budget-minutes"),
         (["--trials", 0], "--trials"),
+        (["--scratch-epochs", 0], "--scratch-epochs"),
         (["--ratio", 0.9999, "--strategies", "prune"], "ratio"),
         (["--set", "epochs"], "--set"),
     ],
@@ -73,6 +74,7 @@ def test_search_begins_from_nothing(
     model = tmp_path / "given.safetensors"
     save_model(Network(spec), spec, model)
     flags = ["--epochs", 2, "--set", "batch_size=8", "--device", "cpu", "--trials", 2, "--engines", "onnx"]
+    flags += ["--scratch-epochs", 3]
     data = yolo_folder(LABELS)
     result = herder(model, data, "--out", "out", "--strategies", "search", "--sizes", 64, "--max-drop", 0.9, *flags)
     assert result.exit_code == 0, result.output + repr(result.exception)
@@ -85,6 +87,7 @@ def test_search_begins_from_nothing(
     found = read_spec(folder / "model.safetensors").architecture
     assert found != spec.architecture
     assert f"at most {allowed:.2f} ms" in result.output
+    assert json.loads((folder / "run/config.json").read_text())["config"]["epochs"] == 3
 
 
 @pytest.mark.slow

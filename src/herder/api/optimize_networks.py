@@ -51,10 +51,14 @@ class TrainingPlan:
     """Settings of the training over its defaults, such as ``epochs``."""
     trials: int = 20
     """Architectures that search tries."""
+    scratch_epochs: int | None = None
+    """Epochs of what begins from nothing, the searched network and a new student; None: those of all others."""
 
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise ConfigError(f"--trials {self.trials} is not positive", hint="use 20, say")
+        if self.scratch_epochs is not None and self.scratch_epochs < 1:
+            raise ConfigError(f"--scratch-epochs {self.scratch_epochs} is not positive", hint="use 60, say")
 
 
 @dataclass(eq=False)
@@ -133,7 +137,10 @@ class Workshop:
         own: dict[str, Any] = {"distillation.teachers": [str(teacher) for teacher in teachers]} if teachers else {}
         if init is None:  # a new network sees what its teacher sees
             own |= {"image_size": read_spec(self.model).input_size}
-        config = load_config(None, {**own, **self.plan.changes}, base=base_config(init, model))
+        changes = {**own, **self.plan.changes}
+        if init is None and self.plan.scratch_epochs is not None:
+            changes["epochs"] = self.plan.scratch_epochs
+        config = load_config(None, changes, base=base_config(init, model))
         # An empty run folder is what a stop in the first seconds leaves.
         result = run_training(self.photos, model, init, config, run, resume=run.exists(), trackers=self.trackers)
         if result.ending is Ending.INTERRUPTED:
@@ -152,6 +159,8 @@ class Workshop:
         }
         if "prune" in steps:
             facts["ratio"] = plan.ratio
+        if {"search", "distill"} & set(steps) and plan.scratch_epochs is not None:
+            facts["scratch_epochs"] = plan.scratch_epochs
         if "search" in steps:
             facts["trials"] = plan.trials
         if "distill" in steps:
