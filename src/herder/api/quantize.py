@@ -28,7 +28,7 @@ from herder.inference import Detector
 
 __all__ = ["MeasuredFile", "QuantizeResult", "QuantizeSettings", "run_quantization"]
 
-ROUNDS = 40
+ROUNDS = 12
 """Turns of the float and the int8 network on the same canvas."""
 
 LOSS_CANVASES = 8

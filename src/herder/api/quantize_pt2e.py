@@ -66,7 +66,7 @@ class TorchGraphEngine:
 
 
 def run_pt2e(
-    model: Path, data: Path | Photos, out: Path, *, photos: int = 128, seed: int = 0, rounds: int = 20
+    model: Path, data: Path | Photos, out: Path, *, photos: int = 128, seed: int = 0, rounds: int = 12
 ) -> Pt2eResult:
     """Quantize ``model`` (.safetensors) by PT2E and write ``out`` (.pt2), whose extra files hold the spec.
 

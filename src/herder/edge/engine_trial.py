@@ -23,8 +23,8 @@ from herder.errors import HerderError, MissingExtraError
 SECONDS = 0.5
 """Time for the rounds that count, both engines together."""
 
-ROUNDS = (5, 100)
-"""Fewest and most rounds: a slow model still gets a quartile, a fast one does not need thousands."""
+ROUNDS = (3, 10)
+"""Fewest and most rounds: a slow model still gets a quiet moment, a fast one does not need many."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class EngineTime:
     """What one engine takes for a file on this machine."""
 
     milliseconds: float
-    """For one canvas: the lower quartile, since what other programs take from the processor only ever adds."""
+    """For one canvas, in the quietest turn: what other programs take from the processor only ever adds."""
     start_seconds: float
     """Opening the file, compiling it and running it once."""
 
@@ -65,9 +65,11 @@ def try_engines(
     if not runs:
         assert failed is not None
         raise failed
-    trial = paired_milliseconds(list(runs.values()), rounds=2, warmup=1)
-    rounds = int(min(max(1000 * seconds / trial.sum(axis=1).mean(), ROUNDS[0]), ROUNDS[1]))
-    times = np.quantile(paired_milliseconds(list(runs.values()), rounds=rounds, warmup=0), 0.25, axis=0)
+    begun = time.perf_counter()
+    first = paired_milliseconds(list(runs.values()), rounds=1, warmup=1)
+    taken = time.perf_counter() - begun
+    rounds = int(min(max(seconds / taken, ROUNDS[0]), ROUNDS[1]))
+    times = np.concatenate((first, paired_milliseconds(list(runs.values()), rounds=rounds - 1, warmup=0))).min(axis=0)
     return {name: EngineTime(float(ms), starts[name]) for name, ms in zip(runs, times, strict=True)}
 
 
