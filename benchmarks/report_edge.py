@@ -47,7 +47,8 @@ def _optimize() -> str:
         f"{n['reference_ms']:.1f} ms from a decoded photo to boxes in ONNX Runtime on 2 threads. The chosen one is "
         "bold. Wanted: 10.7 ms (93.5 photos a second) with a drop of at most 0.01, 6.2 MB as float16, 2 MB as int8, "
         f"250 MB of memory. {' '.join(_sentence(words) for words in n['words'])} The choice was made on val, "
-        f"which flatters it.{left}\n\n![mAP@0.5 against milliseconds, every strategy and the peer](images/pareto.png)\n\n"
+        f"which flatters it.{left}\n\n"
+        "![mAP@0.5 against milliseconds, every strategy and the peer](images/pareto.png)\n\n"
         f"    {COMMAND}\n"
     )
 

@@ -56,3 +56,18 @@ def yolo_folder(tmp_path: Path, make_photo: Callable[..., Path]) -> Callable[...
         return root
 
     return make
+
+
+@pytest.fixture
+def tiny_model(tmp_path: Path) -> Path:
+    """An untrained model file of 64 pixels."""
+    import torch
+
+    from herder.model.files import save_model
+    from herder.model.network import Network
+    from herder.spec import example_spec
+
+    torch.manual_seed(0)
+    spec = example_spec().replace(input_size=64)
+    save_model(Network(spec), spec, tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"

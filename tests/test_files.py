@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from herder.errors import ResourceError
-from herder.files import write_atomic
+from herder.files import write_atomic, write_together
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")
 
@@ -69,6 +69,31 @@ def test_what_was_there_stays_when_the_disk_ends_half_way(tmp_path: Path) -> Non
     assert f"ResourceError: {tmp_path / 'kept'}: cannot be written" in ran.stderr
     assert (tmp_path / "kept").read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [tmp_path / "kept"]
+
+
+@posix
+def test_files_that_belong_together_stay_together(tmp_path: Path) -> None:
+    """The first fits, the second does not: neither may change."""
+    pair = [tmp_path / "m.bin", tmp_path / "m.xml"]
+    for path in pair:
+        path.write_bytes(b"old")
+    program = (
+        "import resource, sys; from pathlib import Path; from herder.files import write_together\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
+        "write_together([(Path(sys.argv[1]), b'new'), (Path(sys.argv[2]), bytes(50_000))])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, *pair], capture_output=True, text=True, check=False)
+    assert f"ResourceError: {pair[1]}: cannot be written" in ran.stderr
+    assert [path.read_bytes() for path in pair] == [b"old", b"old"]
+    assert sorted(tmp_path.iterdir()) == pair
+    pair[1].unlink()
+    pair[1].mkdir()
+    with pytest.raises(ResourceError, match=r"m\.xml: cannot be written: Is a directory"):
+        write_together([(pair[0], b"new"), (pair[1], b"new")])
+    assert pair[0].read_bytes() == b"old"
+    pair[1].rmdir()
+    write_together([(pair[0], b"new"), (pair[1], b"graph")])
+    assert [path.read_bytes() for path in pair] == [b"new", b"graph"]
 
 
 def test_a_folder_or_a_file_in_the_way(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,6 +46,18 @@ def writing(path: Path) -> Iterator[None]:
         raise ResourceError(f"{path}: cannot be written: {said}", hint=hint) from error
 
 
+def check_writable(path: Path) -> None:
+    """Raise ResourceError where a file ``path`` could not be written: before the long work whose result goes there."""
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = next(parent for parent in path.resolve().parents if parent.exists())
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` all at once: after a crash there is the old file or the new one, never a part.
 
@@ -53,27 +65,45 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises ResourceError naming the path when the disk is full or the place may not be written; what was there before
     then stays, and nothing is left behind.
     """
-    with writing(path):
-        path = path.resolve()
-        if path.exists() and not path.is_file() and not path.is_dir():
-            with path.open("wb") as device:
-                device.write(data)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.part")
-        # O_EXCL, so that nobody's file or link of this name is ever followed; the mode is cut by the umask as always.
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            _sync_folder(path.parent)
-        except BaseException:
+    write_together([(path, data)])
+
+
+def write_together(files: Sequence[tuple[Path, bytes]]) -> None:
+    """``write_atomic`` for files that belong together: none of the old ones goes before all of the new are on the disk.
+
+    They take their places in the order given. Raises ResourceError where one cannot be written; all that was there
+    before then stays.
+    """
+    staged: list[tuple[Path, Path, Path]] = []
+    try:
+        for path, data in files:
+            with writing(path):
+                target = path.resolve()
+                if target.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                if target.exists() and not target.is_file():
+                    with target.open("wb") as device:
+                        device.write(data)
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.part")
+                # O_EXCL, so that nobody's file or link of this name is ever followed; the mode is cut by the umask as
+                # always.
+                handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+                staged.append((path, part, target))
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+        for path, part, target in staged:
+            with writing(path):
+                part.replace(target)
+                _sync_folder(target.parent)
+    except BaseException:
+        for _, part, _ in staged:
             with suppress(OSError):
                 part.unlink()
-            raise
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -189,7 +189,7 @@ class Detector:
         if fixed and size != fixed:
             raise ConfigError(
                 f"image size {size}, but this file was exported for {fixed} pixels only",
-                hint=f"use {fixed}, or export with dynamic size",
+                hint=f"use {fixed}, or export without --size",
             )
         return size
 

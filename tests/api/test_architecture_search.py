@@ -18,8 +18,9 @@ from herder.api.architecture_report import network_words, table_rows, write_pict
 from herder.api.architecture_result import ArchitectureRun, ArchitectureTrial
 from herder.api.architecture_search import ArchitectureSearchSettings, search_architectures
 from herder.api.architecture_space_file import read_architecture_space
+from herder.api.architecture_training import ShortTraining
 from herder.api.run_photos import Photos, read_photos
-from herder.api.search_choices import SamplerName
+from herder.api.search_choices import ProxyName, SamplerName
 from herder.edge.paired_timing import Ratio
 from herder.errors import ConfigError, DataError, ModelFileError
 from herder.evaluation.not_computed import NotComputed
@@ -29,6 +30,7 @@ from herder.model.families import make_spec
 from herder.spec import ModelSpec
 from herder.training.config import TrainConfig
 from herder.training.interfaces import DivergedError, Ending, TrainResult
+from herder.training.run import RunSettings, write_run_facts
 
 LABELS = ["0 0.5 0.5 0.4 0.5\n"] * 8
 
@@ -55,6 +57,8 @@ class FakeTraining:
             raise DivergedError("the loss is not finite")
         ending = Ending.INTERRUPTED if fate == "stopped" else Ending.FINISHED
         metrics = {"mAP50_95": min(0.9, sum(widths) / 1000 * (1 + config.epochs / 100))}
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "metrics.csv").write_text(f"epoch,box,cls,dfl,mAP50_95\n1,9,,,\n2,{sum(widths)},1.5,,0.1\n")
         for tracker in more["trackers"]:
             tracker.epoch({"epoch": 1.0, "mAP50_95": 0.1}, best=None)
         return TrainResult(out, out, out, metrics, config.epochs, config.epochs, ending, 1.0)
@@ -104,9 +108,9 @@ SAMPLERS = [SamplerName.NSGA2, pytest.param(SamplerName.TPE, marks=pytest.mark.s
 def test_the_front_is_what_no_other_beats(
     search: Callable[..., ArchitectureRun], training: FakeTraining, tmp_path: Path, sampler: SamplerName
 ) -> None:
-    run = search(sampler=sampler, trials=5)
+    run = search(sampler=sampler, trials=4)
     assert run.finished
-    assert len([t for t in run.trials if t.state == "trained"]) == 5
+    assert len([t for t in run.trials if t.state == "trained"]) == 4
     for trial in run.front:
         beaten = [
             other
@@ -133,15 +137,15 @@ def test_a_search_goes_on_as_if_it_had_never_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Past the first generation of the one, and the random start of the other.
-    monkeypatch.setattr(architecture_sampler, "POPULATION", 4)
-    trials = 6 if sampler is SamplerName.NSGA2 else 13
+    monkeypatch.setattr(architecture_sampler, "POPULATION", 3)
+    trials = 5 if sampler is SamplerName.NSGA2 else 13
     whole = search("whole", sampler=sampler, trials=trials)
-    search("parts", sampler=sampler, trials=3)
+    search("parts", sampler=sampler, trials=2)
     trained = len(training.folders)
     parts = search("parts", sampler=sampler, trials=trials)
-    assert len(training.folders) == trained + trials - 3  # nothing is trained twice
+    assert len(training.folders) == trained + trials - 2  # nothing is trained twice
     assert places(whole) == places(parts)
-    assert search("parts", sampler=sampler, trials=3).trials == parts.trials
+    assert search("parts", sampler=sampler, trials=2).trials == parts.trials
     other = search("other", sampler=sampler, trials=2, seed=1)
     assert places(other) != places(whole)[:2]
 
@@ -221,10 +225,11 @@ def test_the_proxy_is_checked_against_longer_training(
     assert (run.check.epochs, run.check.wanted, len(run.check.trained)) == (9, 4, 4)
     assert [config.epochs for config in training.configs[-4:]] == [9] * 4
     assert all(path.parent.name == "check-9" for path in training.folders[-4:])
-    found = run.check.correlation
-    # More epochs raise all by the same factor here, so the order stays.
-    assert isinstance(found, RankCorrelation)
-    assert found.rho == pytest.approx(1.0)
+    # More epochs raise all by the same factor here, so the order stays; the loss grows with the width, too.
+    for proxy, rho in ((ProxyName.MAP, 1.0), (ProxyName.LOSS, -1.0)):
+        found = run.check.correlation(proxy)
+        assert isinstance(found, RankCorrelation)
+        assert found.rho == pytest.approx(rho)
     count = len(training.folders)
     again = search(trials=5, check=4, check_epochs=9)
     assert again.check == run.check
@@ -236,13 +241,25 @@ def test_the_proxy_is_checked_against_longer_training(
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_loss_may_be_the_proxy(search: Callable[..., ArchitectureRun], tmp_path: Path) -> None:
+    run = search(trials=4, proxy=ProxyName.LOSS)
+    for trial in run.trials:
+        widths = make_spec(str(tmp_path / "out" / f"{trial.name}.toml"), ("alpaca",)).architecture.widths
+        assert trial.loss == -trial.score == sum(widths) + 1.5
+    best = max(run.front, key=lambda trial: trial.score)
+    assert best.loss == min(trial.loss for trial in run.trials)
+    assert write_picture(run, "mAP50_95", tmp_path) is not None
+    with pytest.raises(ConfigError, match="begun with other proxy"):
+        search(trials=5)
+
+
 def test_a_check_that_is_stopped_goes_on(search: Callable[..., ArchitectureRun], training: FakeTraining) -> None:
     training.fate = {4: "stopped", 5: "diverges"}
     stopped = search(trials=3, check=3)
     assert not stopped.finished
     assert stopped.check is not None
     assert len(stopped.check.trained) == 1
-    assert isinstance(stopped.check.correlation, NotComputed)
+    assert isinstance(stopped.check.correlation(ProxyName.MAP), NotComputed)
     run = search(trials=3, check=3)
     assert run.finished
     assert len(run.check.trained) == 2  # one diverged: its pair is left out, and that can be seen
@@ -251,7 +268,7 @@ def test_a_check_that_is_stopped_goes_on(search: Callable[..., ArchitectureRun],
 
 
 def test_the_checked_are_spread_over_the_ranks() -> None:
-    trials = [ArchitectureTrial(i, "trained", {}, i / 10, 1.0, None, f"trial-{i}") for i in range(9)]
+    trials = [ArchitectureTrial(i, "trained", {}, None, 1.0, None, f"trial-{i}", score=i / 10) for i in range(9)]
     trials.append(ArchitectureTrial(9, "refused", {}, None, 1.0, None, "trial-9"))
     assert [t.number for t in chosen_for_check(trials, 3)] == [8, 4, 0]
     assert [t.number for t in chosen_for_check(trials, 20)] == list(range(8, -1, -1))
@@ -278,6 +295,23 @@ def test_a_study_of_something_else_is_an_error(search: Callable[..., Architectur
         search(trials=2, limits=CostLimits(milliseconds=50))
     with pytest.raises(ConfigError, match="begun with other engine"):
         search(trials=2, engine="openvino")
+
+
+def test_another_search_in_the_same_folder_is_an_error(
+    search: Callable[..., ArchitectureRun], photos: Photos, tmp_path: Path
+) -> None:
+    run = search(trials=1)
+    with pytest.raises(ConfigError, match=r"trial-0.toml: is another search's network"):
+        search(trials=1, study="two", seed=5)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    size = run.trials[0].values["input_size"]
+    settings = RunSettings("photos", "trial-0", "", architecture_training.proxy_config(TrainConfig(), 7, size))
+    write_run_facts(folder, settings, photos.train, photos.validation)
+    training, file = ShortTraining(photos, TrainConfig(device="cpu")), tmp_path / "out" / "trial-0.toml"
+    with pytest.raises(ConfigError, match="run: holds a run with other epochs"):
+        training.train(file, size, 5, folder)
+    assert training.train(file, size, 7, folder).accuracy > 0
 
 
 def test_settings_without_a_meaning() -> None:

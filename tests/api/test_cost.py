@@ -155,7 +155,7 @@ def test_a_process_that_ends_badly_is_left_out(
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
-    monkeypatch.setattr(fresh_process.sys, "executable", str(python))
+    monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(ConfigError, match=reason):
         measure_cost(exported, photos, FEW)
 

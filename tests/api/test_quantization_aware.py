@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from herder.api.quantization_aware import AwareSettings, aware_config, rounded_network, run_quantization_aware
+from herder.api.quantization_aware import (
+    AwareSettings,
+    aware_config,
+    rounded_network,
+    rounded_spec,
+    run_quantization_aware,
+)
 from herder.api.run_photos import Photos, read_photos
 from herder.data.pasture import PastureConfig, write_pasture
 from herder.errors import ConfigError
@@ -50,7 +56,15 @@ def test_what_cannot_be_done_is_told_before_any_work(model: Path, photos: Photos
         run_quantization_aware(model, photos, out, AwareSettings(float_layers=("nowhere",)))
     with pytest.raises(ConfigError, match="weight_bits: 4"):
         AwareSettings(weight_bits=4)
+    goat = spec.replace(class_names=("goat",))
+    save_model(Network(goat), goat, tmp_path / "goat.safetensors")
+    with pytest.raises(ConfigError, match="does not know"):
+        run_quantization_aware(model, photos, out, teachers=[tmp_path / "goat.safetensors"])
     assert not out.exists()
+    first = rounded_spec(spec, AwareSettings())
+    save_model(Network(first), first, tmp_path / "begun" / "start.safetensors")
+    with pytest.raises(ConfigError, match="rounds otherwise"):
+        run_quantization_aware(model, photos, tmp_path / "begun", AwareSettings(weight_bits=7), resume=True)
     with pytest.raises(ConfigError, match="is there already"):
         run_quantization_aware(model, photos, tmp_path)
 

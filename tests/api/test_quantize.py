@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from herder.api.quantize import QuantizeSettings, run_quantization
 from herder.api.quantize_checks import check_quantization
 from herder.edge.quantization import Target
-from herder.errors import ConfigError, DataError, HerderError, ModelFileError
+from herder.errors import ConfigError, DataError, HerderError, ModelFileError, ResourceError
 from herder.model.files import save_model
 from herder.model.network import Network
 from herder.spec import Quantization, example_spec
@@ -25,11 +24,8 @@ LABELS = ["0 0.5 0.5 0.4 0.5\n", "", "0 0.3 0.4 0.5 0.5\n0 0.8 0.8 0.2 0.2\n", "
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    spec = example_spec().replace(input_size=64)
-    save_model(Network(spec), spec, tmp_path / "model.safetensors")
-    return tmp_path / "model.safetensors"
+def model(tiny_model: Path) -> Path:
+    return tiny_model
 
 
 @pytest.mark.parametrize(
@@ -55,6 +51,29 @@ def test_settings_are_refused(
     with pytest.raises(ConfigError, match=message):
         run_quantization(model, yolo_folder(LABELS), tmp_path / out, settings)
     assert not (tmp_path / out).exists()
+
+
+def test_the_sample_is_told_in_the_photos_own_classes(
+    model: Path, tmp_path: Path, yolo_folder: Callable[..., Path]
+) -> None:
+    """The model's first class is another one than the photos' first."""
+    spec = example_spec().replace(input_size=64, class_names=("zebra", "alpaca"))
+    save_model(Network(spec), spec, tmp_path / "zebra.safetensors")
+    found = check_quantization(
+        tmp_path / "zebra.safetensors", yolo_folder(LABELS), tmp_path / "x.xml", QuantizeSettings()
+    )
+    assert found.class_names == ("alpaca",)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    model: Path, tmp_path: Path, yolo_folder: Callable[..., Path]
+) -> None:
+    data = yolo_folder(LABELS)
+    (tmp_path / "taken.xml").mkdir()
+    for out, said in (("taken.xml", "there is a folder"), ("model.safetensors/x.xml", "is a file, not a folder")):
+        with pytest.raises(ResourceError, match="cannot be written") as caught:
+            check_quantization(model, data, tmp_path / out, QuantizeSettings())
+        assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("labels", [LABELS[:4], LABELS[:1] * 19])

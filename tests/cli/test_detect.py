@@ -362,3 +362,6 @@ def test_many_photos_run_in_the_faster_engine(tmp_path, monkeypatch):
     assert (asked, loaded) == ([], ["auto", "onnx"])
     assert runner.invoke(app, ["detect", "model.onnx", str(tmp_path)]).exit_code == 0
     assert (asked, loaded[2:]) == ([((64, 64), 3)], ["auto", "openvino"])
+    wrong = runner.invoke(app, ["detect", "model.onnx", str(tmp_path), "--size", "0"])
+    assert isinstance(wrong.exception, ConfigError)
+    assert len(asked) == 1  # no trial for a size that cannot be

@@ -12,8 +12,8 @@ import torch
 import typer
 from typer.testing import CliRunner, Result
 
-from herder.api.distill import distill, distillation_config
-from herder.api.run_photos import read_photos
+from herder.api.distill import distill, distillation_config, student_start
+from herder.api.run_photos import read_photos, taught_photos
 from herder.api.teachers import TeacherEngine, label_photos, read_teachers
 from herder.cli.distill import distill_command
 from herder.cli.train import train_command
@@ -81,6 +81,7 @@ def unlabelled(tmp_path: Path, make_photo: Callable[..., Path]) -> Path:
     return tmp_path / "new"
 
 
+@pytest.mark.slow
 def test_two_teachers_unlabelled_photos_and_a_model_at_the_end(
     herder: Callable[..., Result], photos: Path, models: Path, unlabelled: Path
 ) -> None:
@@ -166,7 +167,7 @@ def test_photos_that_are_all_known_or_broken_teach_nothing(models: Path, photos:
         label_photos(tmp_path / "bad", networks, (), ("alpaca",), DistillationConfig())
     shutil.copy(known.validation[0].path, tmp_path / "bad" / "v.jpg")
     (tmp_path / "bad" / "b.jpg").write_bytes(b"")
-    with pytest.raises(DataError, match="of 2 photos 1 are in the training or validation photos already and 1 cannot"):
+    with pytest.raises(DataError, match="of 2 photos 1 are in the dataset already and 1 cannot"):
         label_photos(tmp_path / "bad", networks, (*known.train, *known.validation), ("alpaca",), DistillationConfig())
 
 
@@ -192,3 +193,38 @@ def test_python_s_door(models: Path, photos: Path, tmp_path: Path) -> None:
     assert result.best.exists()
     with pytest.raises(ConfigError, match="no teacher"):
         distillation_config([], "herder-n")
+
+
+def test_a_students_name_is_no_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "herder-n").mkdir()
+    assert student_start("herder-n") == ("herder-n", None)
+    assert student_start("trial.toml") == ("trial.toml", None)
+    assert student_start("best.safetensors") == (None, Path("best.safetensors"))
+
+
+def test_photos_of_the_test_split_are_never_learned_from(
+    yolo_folder: Callable[..., Path], models: Path, tmp_path: Path
+) -> None:
+    data = yolo_folder(LABELS)
+    yolo_folder(LABELS[:1], split="val")
+    unlabelled = tmp_path / "unlabelled"
+    shutil.copytree(data / "images/train", data / "images/test")
+    shutil.copytree(data / "images/train", unlabelled)
+    shutil.copytree(data / "labels/train", data / "labels/test")
+    for split in ("train", "val"):  # other pictures than in the test split
+        for photo in (data / "images" / split).iterdir():
+            photo.write_bytes(photo.read_bytes() + split.encode())
+    config = distillation_config([models / "teacher.safetensors"], "herder-n", unlabelled=unlabelled)
+    with pytest.raises(DataError, match="8 are in the dataset already"):
+        taught_photos(read_photos(data), config)
+
+
+def test_a_folder_in_use_is_refused_before_the_teachers_label(
+    herder: Callable[..., Result], photos: Path, models: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "notes.txt").write_text("mine")
+    flags = ["--out", "used", "--unlabelled", tmp_path / "nowhere", *SHORT]
+    with pytest.raises(ConfigError, match="used: the folder is not empty"):
+        herder("distill", models / "teacher.safetensors", photos, *flags)

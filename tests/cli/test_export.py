@@ -69,6 +69,7 @@ def test_fixed_size_with_suppression(model, tmp_path):
         (("--format", "torchscript", "--half"), ConfigError, "--half is not for TorchScript"),
         (("--format", "openvino", "--opset", "17"), ConfigError, "--opset is for ONNX only"),
         (("--format", "openvino"), ConfigError, "OpenVINO's files end in .xml"),
+        (("--format", "torchscript"), ConfigError, "TorchScript files end in .torchscript"),
         (("--opset", "5"), ConfigError, "opset 5: the graph needs operators of opset 11"),
         (("--photos", "nowhere"), DataError, "nowhere"),
     ],
@@ -78,6 +79,16 @@ def test_wrong_use_is_told(model, tmp_path, arguments, error, message):
     assert isinstance(result.exception, error)
     assert message in str(result.exception)
     assert not (tmp_path / "m.onnx").exists()
+
+
+@pytest.mark.parametrize("name", ["m.xml", "m.safetensors", "m"])
+def test_onnx_is_not_written_under_another_kind_of_name(model, tmp_path, name):
+    out = tmp_path / name
+    out.write_bytes(b"the owner's")
+    result = export(model, "--out", out)
+    assert isinstance(result.exception, ConfigError)
+    assert "ONNX files end in .onnx" in str(result.exception)
+    assert out.read_bytes() == b"the owner's"
 
 
 def test_half_precision_for_openvino(model, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from herder.cli.nas import nas_command
 from herder.cli.train import train_command
 from herder.data.pasture import PastureConfig, write_pasture
 from herder.edge.paired_timing import Ratio
-from herder.errors import ConfigError, DataError, HerderError
+from herder.errors import ConfigError, DataError, HerderError, MissingExtraError
 from herder.model.files import read_spec
 from herder.training.interfaces import Ending, TrainResult
 
@@ -44,6 +45,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     def train(photos: object, model: str, init: None, config: Any, out: Path, **_: object) -> TrainResult:
         folders.append(out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "metrics.csv").write_text("epoch,box,cls\n1,2.5,1\n")
         return TrainResult(out, out, out, {"mAP50_95": 0.1 + len(folders) / 100}, 1, 1, Ending.FINISHED, 1.0)
 
     monkeypatch.setattr(architecture_training, "run_training", train)
@@ -86,7 +89,8 @@ def test_what_it_writes_and_says(
     assert data["space"]["input_size"] == [64, 96]
     assert data["check"]["epochs"] == 4
     assert (out / "pareto.png").exists()
-    assert "short against long training (1 and 4 epochs)" in result.output
+    assert "by mAP50_95 after 1 epochs: Spearman's rho" in result.output
+    assert "by training loss after 1 epochs: rank correlation not computed: all values of one side" in result.output
     best = max(data["trials"], key=lambda trial: trial["accuracy"])
     assert f"--model runs/nas-dataset/{best['name']}.toml" in result.output
     assert base_config(None, str(out / f"{best['name']}.toml")).image_size == best["values"]["input_size"]
@@ -144,6 +148,26 @@ def test_bad_input_is_told_before_any_work(
         herder("nas", empty)
     assert not quick
     assert not (tmp_path / "runs" / "nas-dataset" / "study.db").exists()
+
+
+@pytest.mark.parametrize(("package", "extra"), [("optuna", "lab"), ("matplotlib", "train")])
+def test_a_missing_package_is_told_before_any_work(
+    herder: Callable[..., Result],
+    photos: Path,
+    quick: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    extra: str,
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == package else found(name, *more)
+    )
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError) as error:
+        herder("nas", photos)
+    assert f"herder[{extra}]" in error.value.hint
+    assert not quick
 
 
 def test_a_password_goes_into_no_file(

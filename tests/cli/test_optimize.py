@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 import typer
 from typer.testing import CliRunner, Result
 
@@ -15,17 +14,13 @@ from herder.errors import ConfigError
 from herder.model.families import make_spec
 from herder.model.files import read_spec, save_model
 from herder.model.network import Network
-from herder.spec import example_spec
 
 LABELS = ["0 0.5 0.5 0.4 0.5\n", "0 0.3 0.4 0.5 0.5\n0 0.8 0.8 0.2 0.2\n", "", "0 0.6 0.5 0.7 0.6\n"] * 5
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    spec = example_spec().replace(input_size=64)
-    save_model(Network(spec), spec, tmp_path / "model.safetensors")
-    return tmp_path / "model.safetensors"
+def model(tiny_model: Path) -> Path:
+    return tiny_model
 
 
 @pytest.fixture
@@ -50,6 +45,7 @@ def herder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Res
         (["--threads", 0], "threads"),
         (["--budget-minutes", 0], "--budget-minutes"),
         (["--trials", 0], "--trials"),
+        (["--scratch-epochs", 0], "--scratch-epochs"),
         (["--ratio", 0.9999, "--strategies", "prune"], "ratio"),
         (["--set", "epochs"], "--set"),
     ],
@@ -78,6 +74,7 @@ def test_search_begins_from_nothing(
     model = tmp_path / "given.safetensors"
     save_model(Network(spec), spec, model)
     flags = ["--epochs", 2, "--set", "batch_size=8", "--device", "cpu", "--trials", 2, "--engines", "onnx"]
+    flags += ["--scratch-epochs", 3]
     data = yolo_folder(LABELS)
     result = herder(model, data, "--out", "out", "--strategies", "search", "--sizes", 64, "--max-drop", 0.9, *flags)
     assert result.exit_code == 0, result.output + repr(result.exception)
@@ -90,6 +87,7 @@ def test_search_begins_from_nothing(
     found = read_spec(folder / "model.safetensors").architecture
     assert found != spec.architecture
     assert f"at most {allowed:.2f} ms" in result.output
+    assert json.loads((folder / "run/config.json").read_text())["config"]["epochs"] == 3
 
 
 @pytest.mark.slow

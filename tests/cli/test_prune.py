@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from herder.model.engine import TorchEngine
 from herder.model.files import load_model, save_model
 from herder.model.network import Network
 from herder.model.sparsity import sparsity
-from herder.spec import example_spec
+from herder.spec import Quantization, example_spec
 from herder.training.interfaces import TrainResult
 
 pytest.importorskip("torch_pruning")
@@ -29,11 +30,8 @@ LABELS = ["0 0.5 0.5 0.4 0.5\n", "0 0.3 0.4 0.5 0.5\n0 0.8 0.8 0.2 0.2\n", "", "
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    spec = example_spec().replace(input_size=64)
-    save_model(Network(spec), spec, tmp_path / "model.safetensors")
-    return tmp_path / "model.safetensors"
+def model(tiny_model: Path) -> Path:
+    return tiny_model
 
 
 @pytest.fixture
@@ -86,6 +84,7 @@ def test_unstructured_zeros_stay_zero_through_fine_tuning(
     assert moved > 0
 
 
+@pytest.mark.slow
 def test_without_fine_tuning_nothing_is_trained(
     herder: Callable[..., Result], model: Path, yolo_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -149,6 +148,8 @@ def test_a_damaged_state_is_named(model: Path, yolo_folder: Callable[..., Path],
         ["--multiple", 0],
         ["--no-fine-tune", "--epochs", 1],
         ["--no-fine-tune", "--teacher", "self"],
+        ["--unstructured", "--importance", "bn"],
+        ["--unstructured", "--multiple", 8],
         ["--no-fine-tune"],  # with the default of several steps
     ],
 )
@@ -157,6 +158,19 @@ def test_bad_settings_are_refused_before_photos_are_trained_on(
 ) -> None:
     result = herder(model, yolo_folder(LABELS), "--out", "out", *flags)
     assert isinstance(result.exception, ConfigError)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("flags", [[], ["--unstructured"], ["--unstructured", "--steps", 1, "--no-fine-tune"]])
+def test_a_quantized_model_is_refused(
+    herder: Callable[..., Result], yolo_folder: Callable[..., Path], tmp_path: Path, flags: list[object]
+) -> None:
+    spec = example_spec()
+    spec = spec.replace(input_size=64, architecture=replace(spec.architecture, quantization=Quantization()))
+    save_model(Network(spec), spec, tmp_path / "int8.safetensors")
+    result = herder(tmp_path / "int8.safetensors", yolo_folder(LABELS), "--out", "out", *flags)
+    assert isinstance(result.exception, ConfigError)
+    assert "is quantized already" in str(result.exception)
     assert not (tmp_path / "out").exists()
 
 

@@ -5,15 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 import typer
 from typer.testing import CliRunner, Result
 
 from herder.cli.quantize import quantize_command
 from herder.errors import ConfigError
-from herder.model.files import save_model
-from herder.model.network import Network
-from herder.spec import example_spec
 
 if importlib.util.find_spec("nncf") is None:  # importing it here would load its reporter
     pytest.skip("NNCF is not installed", allow_module_level=True)
@@ -22,11 +18,8 @@ LABELS = ["0 0.5 0.5 0.4 0.5\n", "", "0 0.3 0.4 0.5 0.5\n0 0.8 0.8 0.2 0.2\n", "
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    spec = example_spec().replace(input_size=64)
-    save_model(Network(spec), spec, tmp_path / "model.safetensors")
-    return tmp_path / "model.safetensors"
+def model(tiny_model: Path) -> Path:
+    return tiny_model
 
 
 @pytest.fixture
@@ -43,6 +36,8 @@ def herder() -> Callable[..., Result]:
         (["--method", "pt2e", "--resume"], "--resume: pt2e quantization does not train"),
         (["--method", "aware", "--unchecked"], "are for static and dynamic"),
         (["--method", "aware", "--to", "onnx"], "are for static and dynamic"),
+        (["--method", "aware", "--max-drop", 0.1], "are for static and dynamic"),
+        (["--unchecked", "--max-drop", 0.1], "--max-drop: --unchecked measures no mAP"),
         (["--method", "dynamic"], "no linear layer"),
         (["--method", "dynamic", "--to", "openvino"], "for ONNX only"),
         (["--out", "x.onnx"], "files for openvino end in .xml"),

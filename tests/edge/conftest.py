@@ -56,6 +56,13 @@ def bgr_network() -> Network:
 
 
 @pytest.fixture(scope="session")
+def bgr_file(bgr_network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from herder.edge.export import export_onnx
+
+    return export_onnx(bgr_network, bgr_network.spec, tmp_path_factory.mktemp("bgr") / "model.onnx").path
+
+
+@pytest.fixture(scope="session")
 def onnx_file(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from herder.edge.export import export_onnx
 

@@ -1,4 +1,6 @@
 import json
+import platform
+import subprocess
 import sys
 
 import pytest
@@ -6,6 +8,8 @@ import pytest
 from herder.edge import engine_choice, engine_trial
 from herder.edge.engine_choice import cache_folder, faster_engine, usable_engines
 from herder.edge.engine_trial import EngineTime, try_engines
+from herder.edge.export import export_onnx
+from herder.edge.fresh_python import program_environment, program_words
 from herder.errors import ConfigError, MissingExtraError, ModelFileError, ResourceError
 
 
@@ -105,6 +109,15 @@ def test_where_the_cache_lies(tmp_path, monkeypatch):
     assert cache_folder() == tmp_path / ".cache" / "herder"
 
 
+def test_a_user_without_a_home(tmp_path, monkeypatch):
+    monkeypatch.delenv("HERDER_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    # What pathlib makes of a user number that the system has no entry for, as containers have them.
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert cache_folder() == tmp_path / "herder"
+
+
 def test_one_engine_needs_no_trial(onnx_file, trials, monkeypatch):
     monkeypatch.setattr(
         engine_choice.importlib.util, "find_spec", lambda name: None if name == "openvino" else "something"
@@ -138,6 +151,32 @@ def test_a_trial_in_its_own_process(onnx_file, tmp_path, capfd):
     with pytest.raises(ModelFileError, match=r"broken\.onnx"):
         faster_engine(broken, 1)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_of_fixed_size_is_tried_at_its_size(network, tmp_path):
+    path = export_onnx(network, network.spec, tmp_path / "fixed.onnx", size=64).path
+    # ONNX Runtime refuses every other canvas.
+    assert set(try_engines(path, 1, 320, 416, seconds=0.01)) == {"onnx", "openvino"}
+
+
+def test_files_where_the_user_stands_are_not_taken_for_modules(tmp_path, monkeypatch):
+    (tmp_path / "platform.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    words, environment = program_words("platform", "--terse"), program_environment()
+    said = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
+    assert said.strip() == platform.platform(terse=True)
+    done = subprocess.run([*words[:-3], "-c", "import herder"], env=environment, check=False)
+    assert done.returncode == 0
+
+
+def test_lack_of_memory_in_the_trial_is_told_as_that(onnx_file, tmp_path, monkeypatch):
+    said = {"error": {"kind": "ResourceError", "message": "1 photos do not fit into memory", "hint": "less"}}
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '{json.dumps(said)}'\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(ResourceError, match="do not fit"):
+        faster_engine(onnx_file, 1)
 
 
 @pytest.mark.parametrize(

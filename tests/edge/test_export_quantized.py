@@ -99,6 +99,7 @@ def test_onnx_runtime_convolves_in_int8_where_it_was_trained_for_it(
     assert (kinds.count("QLinearConv") > 50) == quantization.before_activation
 
 
+@pytest.mark.slow
 def test_openvinos_own_files(int8_network: Network, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     result = export_quantized(int8_network, int8_network.spec, tmp_path / "model.xml")
@@ -106,6 +107,7 @@ def test_openvinos_own_files(int8_network: Network, tmp_path: Path) -> None:
     assert OpenVinoEngine(tmp_path / "model.xml").spec == int8_network.spec
 
 
+@pytest.mark.slow
 def test_the_common_export_knows_quantized_models(int8_network: Network, tmp_path: Path) -> None:
     import herder
     from herder.edge.export import export_torchscript
@@ -126,6 +128,7 @@ def test_what_cannot_be_written_is_told(network: Network, int8_network: Network,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_file_far_from_torch_is_not_written(
     int8_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,5 @@
 import hashlib
+import logging
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -24,6 +25,18 @@ def ir_file(network, onnx_file, tmp_path_factory):
     path = tmp_path_factory.mktemp("ir") / "model.xml"
     save_openvino(convert_onnx(onnx_file), path, network.spec, FACTS, half=False)
     return path
+
+
+def test_converting_leaves_the_programs_log_as_it_was(onnx_file):
+    root = logging.getLogger()
+    before = root.level, list(root.handlers)
+    root.setLevel(logging.INFO)
+    try:
+        convert_onnx(onnx_file)
+        assert root.level == logging.INFO
+        assert root.handlers == before[1]
+    finally:
+        root.setLevel(before[0])
 
 
 def copied(source, folder):

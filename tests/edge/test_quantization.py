@@ -47,6 +47,7 @@ def int8_xml(onnx_file: Path, photos_like: list[NDArray[np.uint8]], tmp_path_fac
     return path
 
 
+@pytest.mark.slow
 def test_both_kinds_answer_in_the_float_files_shapes_and_are_rounded(
     onnx_file: Path, int8_onnx: Path, int8_xml: Path, photos_like: list[NDArray[np.uint8]]
 ) -> None:
@@ -60,6 +61,7 @@ def test_both_kinds_answer_in_the_float_files_shapes_and_are_rounded(
         assert 0.2 < np.corrcoef(expected[1].ravel(), scores.ravel())[0, 1] < 1
 
 
+@pytest.mark.slow
 def test_spec_and_facts_travel(onnx_file: Path, int8_onnx: Path, int8_xml: Path, network: Network) -> None:
     assert OnnxEngine(int8_onnx).spec == OpenVinoEngine(int8_xml).spec == network.spec
     before = {entry.key: entry.value for entry in onnx.load(onnx_file).metadata_props}
@@ -75,6 +77,7 @@ def test_another_spec_replaces_the_files_own(
     assert OnnxEngine(tmp_path / "x.onnx").spec == spec != network.spec
 
 
+@pytest.mark.slow
 def test_weights_are_rounded_for_each_channel(onnx_file: Path, int8_onnx: Path) -> None:
     """Every weight of the file lies within half of its channel's own step of the float one."""
     floats = {t.name: numpy_helper.to_array(t) for t in onnx.load(onnx_file).graph.initializer}
@@ -96,6 +99,7 @@ def test_weights_are_rounded_for_each_channel(onnx_file: Path, int8_onnx: Path) 
         np.testing.assert_allclose(scale, step * (2 if conv is convs[0] else 1), rtol=0.01)
 
 
+@pytest.mark.slow
 def test_onnx_runtime_alone_reads_the_file_and_the_checker_passes_it(int8_onnx: Path) -> None:
     onnx.checker.check_model(onnx.load(int8_onnx), full_check=True)
     images = np.zeros((2, 3, 64, 96), np.float32)
@@ -103,6 +107,7 @@ def test_onnx_runtime_alone_reads_the_file_and_the_checker_passes_it(int8_onnx: 
     assert boxes.shape[:2] == scores.shape[:2] == (2, 126)
 
 
+@pytest.mark.slow
 def test_the_int8_files_are_smaller(onnx_file: Path, int8_onnx: Path) -> None:
     weights = sum(numpy_helper.to_array(t).nbytes for t in onnx.load(onnx_file).graph.initializer)
     kinds = [n.op_type for n in onnx.load(int8_onnx).graph.node]
@@ -154,6 +159,7 @@ def test_an_unknown_layer_is_refused(
         write_int8(onnx_file, photos_like, tmp_path / f"x{target.suffix}", target, ["nonsense"])
 
 
+@pytest.mark.slow
 def test_files_that_cannot_be_quantized(
     int8_onnx: Path, int8_xml: Path, nms_file: Path, onnx_file: Path, tmp_path: Path
 ) -> None:
@@ -166,7 +172,8 @@ def test_files_that_cannot_be_quantized(
     with pytest.raises(ConfigError, match="cannot be quantized"):
         check_float(tmp_path / "float.xml")
     (tmp_path / "broken.onnx").write_bytes(b"\x08nonsense")
-    for name in ("broken.onnx", "missing.onnx", "missing.xml"):
+    (tmp_path / "broken.xml").write_text("nonsense")
+    for name in ("broken.onnx", "broken.xml", "missing.onnx", "missing.xml"):
         with pytest.raises(ModelFileError, match=name):
             check_float(tmp_path / name)
 
@@ -215,5 +222,6 @@ def test_dynamic_quantization_of_a_linear_layer(onnx_file: Path, network: Networ
     np.testing.assert_allclose(y, x @ weights, atol=0.15)
 
 
+@pytest.mark.slow
 def test_nothing_that_reports_home_is_loaded(int8_xml: Path) -> None:
     assert "openvino_telemetry" not in sys.modules

@@ -108,6 +108,16 @@ def test_a_yolox_file_from_elsewhere_is_refused(shared_dir):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_a_sound_graph_that_takes_something_else_is_refused(engine, tmp_path):
+    x, y, z = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xyz")
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Add", ["x", "y"], ["z"])], "sum", [x, y], [z])
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "sum.onnx")
+    with pytest.raises(ModelFileError, match="holds no herder model spec"):
+        engine(tmp_path / "sum.onnx")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_threads_must_be_positive(engine, onnx_file):
     with pytest.raises(ConfigError, match="threads 0"):
         engine(onnx_file, threads=0)

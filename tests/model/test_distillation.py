@@ -129,6 +129,7 @@ def test_a_student_that_equals_its_teacher_has_nothing_to_learn(changes: dict[st
     assert terms.total.item() == pytest.approx((terms.box + terms.cls + terms.dfl + terms.obj).item(), abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("student", "teacher", "silent"),
     [

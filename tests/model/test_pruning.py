@@ -14,7 +14,7 @@ from herder.model.families import make_spec
 from herder.model.files import load_model, save_model
 from herder.model.flops import count_work
 from herder.model.network import Network
-from herder.model.pruning import Importance, Scope, prune
+from herder.model.pruning import Importance, Scope, check_pruning, prune, step_ratio
 from herder.model.sparsity import hold_zeros, sparsify, sparsity, zipped_bytes
 from herder.spec import ModelSpec, example_spec
 
@@ -56,6 +56,7 @@ def test_families_stay_whole(name: str, one_to_one: bool) -> None:
     assert {k: v.shape for k, v in rebuilt.state_dict().items()} == {k: v.shape for k, v in small.state_dict().items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(
     ratio=st.floats(0.05, 0.8),
@@ -81,6 +82,7 @@ def test_whatever_is_left_is_part_of_the_whole(
     assert torch.isfinite(small(torch.rand(1, 3, 64, 64) * 255)[0]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", VARIANTS)
 def test_pruned_networks_are_smaller_and_survive_a_file(changes: dict[str, object], tmp_path: Path) -> None:
     network = tiny(**changes)
@@ -171,7 +173,19 @@ def test_a_pruned_network_learns() -> None:
 @pytest.mark.parametrize("scope", Scope)
 def test_ratios_that_leave_nothing_are_refused(ratio: float, scope: Scope) -> None:
     with pytest.raises(ConfigError, match="ratio"):
-        prune(tiny(), ratio, scope=scope)
+        check_pruning(tiny(), ratio, scope)
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_steps_that_came_down_to_few_channels_go_on_and_leave_each_layer_one(scope: Scope) -> None:
+    """One layer hardly weighs anything, so that the first step of global pruning takes most of it."""
+    small = tiny(widths=(10, 16, 16, 16, 16))
+    small.backbone.stem.conv.weight.data *= 1e-4
+    check_pruning(small, 0.85, scope, steps=2)
+    for _ in range(2):
+        small = prune(small, step_ratio(0.85, 2), scope=scope, multiple=1)
+    assert min(outputs for name, (_, outputs) in channels_of(small).items() if "_preds" not in name) in (1, 2)
+    assert small.raw(torch.zeros(1, 3, 64, 64)).cls.shape[-1] == len(small.spec.class_names)
 
 
 def test_only_pruned_specs_name_channels() -> None:

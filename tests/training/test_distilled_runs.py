@@ -20,7 +20,7 @@ from herder.spec import ModelSpec
 from herder.training.checkpoint import load_checkpoint
 from herder.training.config import Precision, TrainConfig
 from herder.training.interfaces import TrainResult
-from herder.training.loop import BEST, LAST
+from herder.training.run_state import BEST, LAST
 from herder.training.tracking import read_rows
 
 Runner = Callable[..., TrainResult]

@@ -17,7 +17,7 @@ import torch
 from herder.data.records import Dataset
 from herder.model.files import load_model
 from herder.training.checkpoint import load_checkpoint
-from herder.training.loop import BEST, LAST
+from herder.training.run_state import BEST, LAST
 from herder.training.tracking import TIMING_COLUMNS, read_rows
 
 PROGRAM = """

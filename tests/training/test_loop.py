@@ -20,8 +20,8 @@ from herder.spec import ModelSpec
 from herder.training.checkpoint import load_checkpoint
 from herder.training.config import Schedule, TrainConfig
 from herder.training.interfaces import DivergedError, Ending, TrainResult
-from herder.training.loop import BEST, LAST
 from herder.training.multi_scale import canvas_side, rescale
+from herder.training.run_state import BEST, LAST
 from herder.training.tracking import TIMING_COLUMNS, RunFacts, StepFacts, read_rows
 
 Runner = Callable[..., TrainResult]

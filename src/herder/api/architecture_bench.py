@@ -31,16 +31,16 @@ REFERENCE = "reference.onnx"
 """The network in the search's folder that all others take turns with."""
 
 BLOCK = 8
-"""Turns of which the fastest counts: what another program takes away only ever adds to a time."""
+"""Calls in a turn, of which the fastest counts: what another program takes away only ever adds to a time."""
 
 BLOCKS = 12
-"""Blocks that are measured at a time; their median ratio and its interval are what is told."""
+"""Turns that are measured at a time; their median ratio and its interval are what is told."""
 
 NARROW = 0.1
 """An interval up to this share of the ratio is narrow enough."""
 
 ATTEMPTS = 5
-"""So often more blocks are added while the interval is wider."""
+"""So often more turns are added while the interval is wider."""
 
 SEED = 0
 """Of the reference's weights and of the noise that is looked at: the same in every process."""
@@ -133,6 +133,5 @@ def _ratio(runs: Sequence[Callable[[], object]]) -> Ratio:
 
 
 def _quiet(runs: Sequence[Callable[[], object]]) -> NDArray[np.float64]:
-    """Milliseconds (BLOCKS, len(runs)) of each run in the quietest turn of each block."""
-    taken = paired_milliseconds(runs, rounds=BLOCKS * BLOCK)
-    return np.asarray(taken.reshape(BLOCKS, BLOCK, len(runs)).min(axis=1), np.float64)
+    """Milliseconds (BLOCKS, len(runs)) of each run in the quietest call of each turn."""
+    return paired_milliseconds(runs, rounds=BLOCKS, block=BLOCK, middle=min)

@@ -24,7 +24,7 @@ def chosen_for_check(trials: Sequence[ArchitectureTrial], count: int) -> list[Ar
     """``count`` of the trained ones, spread evenly over the proxy's ranks with the best and the worst among them."""
     ranked = sorted(
         (trial for trial in trials if trial.state == TRAINED),
-        key=lambda trial: (-(trial.accuracy or 0.0), trial.number),
+        key=lambda trial: (-(trial.score or 0.0), trial.number),
     )
     if len(ranked) <= count:
         return ranked
@@ -52,7 +52,7 @@ def check_proxy(
         folder = out / f"check-{epochs}" / trial.name
         try:
             size = int(trial.values["input_size"])
-            value = training.accuracy(out / f"{trial.name}.toml", size, epochs, folder)
+            value = training.train(out / f"{trial.name}.toml", size, epochs, folder).accuracy
         except DivergedError as error:
             say(f"check of trial {trial.number}: {error.message}")
             continue
@@ -63,7 +63,7 @@ def check_proxy(
         say(f"check of trial {trial.number}: {trial.accuracy:.3f} became {value:.3f} after {epochs} epochs")
     done = study.user_attrs
     pairs = [
-        LongTraining(trial.number, trial.accuracy or 0.0, done[_key(trial, epochs)])
+        LongTraining(trial.number, trial.accuracy or 0.0, trial.loss or 0.0, done[_key(trial, epochs)])
         for trial in chosen
         if _key(trial, epochs) in done
     ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from herder.api.architecture_bench import NetworkCost
+from herder.api.search_choices import ProxyName
 from herder.api.search_study import FOLDER, WHY
 from herder.edge.pareto import pareto_front
 from herder.evaluation.not_computed import NotComputed
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 COST, COPY, MILLISECONDS, OVER = "cost", "copy_of", "milliseconds", "over"
 """What is noted at a trial: its cost, the trial of the same architecture, its time, and the limits that it breaks."""
+
+ACCURACY, LOSS = "accuracy", "loss"
+"""What is noted of its short training; the study's own value is one of both."""
 
 TRAINED, REFUSED, COPIED = "trained", "refused", "copy"
 """States of a trial that came to an end: trained shortly; over a limit and not trained; the same as an earlier one."""
@@ -44,6 +48,10 @@ class ArchitectureTrial:
     name: str
     """Of its architecture file and of the run folder beside it."""
     why: str = ""
+    loss: float | None = None
+    """On training photos in the last epoch of the short training."""
+    score: float | None = None
+    """What the search maximizes: the accuracy, or the loss with a minus before it."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -55,8 +63,12 @@ class LongTraining:
     """One architecture after the short and the long training."""
 
     number: int
-    proxy: float
+    accuracy: float
+    """After the short training."""
+    loss: float
+    """Of the short training."""
     long: float
+    """Accuracy after the long one."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +81,10 @@ class ProxyCheck:
     wanted: int
     """So many were to be trained longer."""
 
-    @property
-    def correlation(self) -> RankCorrelation | NotComputed:
-        """Spearman's rho between both."""
-        return rank_correlation([each.proxy for each in self.trained], [each.long for each in self.trained])
+    def correlation(self, proxy: ProxyName) -> RankCorrelation | NotComputed:
+        """Spearman's rho between the accuracy after the long training and what this proxy ranks by, large for good."""
+        scores = [each.accuracy if proxy is ProxyName.MAP else -each.loss for each in self.trained]
+        return rank_correlation(scores, [each.long for each in self.trained])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -81,7 +93,7 @@ class ProxyCheck:
             "epochs": self.epochs,
             "wanted": self.wanted,
             "trained": trained,
-            "spearman": to_plain(self.correlation),
+            "spearman": {proxy.value: to_plain(self.correlation(proxy)) for proxy in ProxyName},
         }
 
 
@@ -100,9 +112,9 @@ class ArchitectureRun:
 
     @property
     def front(self) -> tuple[ArchitectureTrial, ...]:
-        """The trained ones that no other beats in both accuracy and time, the fastest first."""
+        """The trained ones that no other beats in both score and time, the fastest first."""
         trained = [trial for trial in self.trials if trial.state == TRAINED]
-        costs = np.reshape([(-(t.accuracy or 0.0), t.milliseconds or 0.0) for t in trained], (-1, 2))
+        costs = np.reshape([(-(t.score or 0.0), t.milliseconds or 0.0) for t in trained], (-1, 2))
         kept = [trial for trial, on in zip(trained, pareto_front(costs), strict=True) if on]
         return tuple(sorted(kept, key=lambda trial: (trial.milliseconds or 0.0, trial.number)))
 
@@ -125,11 +137,23 @@ class ArchitectureRun:
 def read_trial(frozen: optuna.trial.FrozenTrial) -> ArchitectureTrial:
     """What the study holds of a trial."""
     notes = frozen.user_attrs
-    state, accuracy = frozen.state.name.lower(), None
+    state, accuracy, score = frozen.state.name.lower(), None, None
     if state == "complete":
         state = COPIED if COPY in notes else REFUSED if OVER in notes else TRAINED
-        accuracy = None if OVER in notes else frozen.values[0]
+        if OVER not in notes:
+            accuracy, score = notes[ACCURACY], frozen.values[0]
     cost = from_plain(NetworkCost, json.loads(notes[COST])) if COST in notes else None
     name = str(notes.get(FOLDER, f"trial-{frozen.number}"))
     why = f"the same as trial {notes[COPY]}" if COPY in notes else str(notes.get(OVER, notes.get(WHY, "")))
-    return ArchitectureTrial(frozen.number, state, frozen.params, accuracy, notes.get(MILLISECONDS), cost, name, why)
+    return ArchitectureTrial(
+        number=frozen.number,
+        state=state,
+        values=frozen.params,
+        accuracy=accuracy,
+        milliseconds=notes.get(MILLISECONDS),
+        cost=cost,
+        name=name,
+        why=why,
+        loss=notes.get(LOSS),
+        score=score,
+    )

@@ -16,9 +16,11 @@ from herder.api.architecture_bench import NetworkBench
 from herder.api.architecture_check import check_proxy
 from herder.api.architecture_limits import CostLimits, check_limits
 from herder.api.architecture_result import (
+    ACCURACY,
     COPIED,
     COPY,
     COST,
+    LOSS,
     MILLISECONDS,
     OVER,
     TRAINED,
@@ -28,14 +30,15 @@ from herder.api.architecture_result import (
 )
 from herder.api.architecture_training import ShortTraining
 from herder.api.run_photos import Photos
-from herder.api.search_choices import PrunerName, SamplerName
+from herder.api.search_choices import ProxyName, PrunerName, SamplerName
 from herder.api.search_space import Choices
 from herder.api.search_study import FOLDER, WHY, begin_again, import_optuna, open_study, propose
 from herder.api.training_run import check_packages
 from herder.errors import ConfigError, DataError, ModelFileError
 from herder.evaluation.plain_values import to_plain
-from herder.model.architecture_files import write_architecture
+from herder.model.architecture_files import read_input_size, write_architecture
 from herder.model.architecture_space import ArchitectureSpace
+from herder.model.families import make_spec
 from herder.processor import processor_name
 from herder.spec import ModelSpec
 from herder.training.config import TrainConfig
@@ -49,6 +52,9 @@ COMMENT = "Found by herder nas; its results stand in nas.json.\nherder train DAT
 
 REFERENCE_MS = "reference_ms"
 """What the study notes the reference's time under."""
+
+WORST = -1e9
+"""The score of what was not trained: below any mAP and any loss with a minus before it."""
 
 COPIES = 10
 """A search ends early once there are so many times as many copies as trials: the sampler has nothing new."""
@@ -66,6 +72,8 @@ class ArchitectureSearchSettings:
     """So many are trained longer, to see how far the short training can be believed."""
     check_epochs: int = 0
     """Of the longer training; 0: four times ``epochs``."""
+    proxy: ProxyName = ProxyName.MAP
+    """What of the short training is to become large or small."""
     sampler: SamplerName = SamplerName.NSGA2
     engine: str = "onnx"
     """``onnx`` (ONNX Runtime) or ``openvino``."""
@@ -117,7 +125,7 @@ class _Search:
         return float(self.study.user_attrs[REFERENCE_MS])
 
     def objective(self, trial: optuna.Trial) -> tuple[float, float]:
-        """Accuracy and milliseconds of one architecture."""
+        """Score and milliseconds of one architecture."""
         name = str(trial.user_attrs.get(FOLDER, f"trial-{trial.number}"))
         trial.set_user_attr(FOLDER, name)
         values = propose(trial, {key: Choices(choices) for key, choices in vars(self.space).items()})
@@ -135,7 +143,7 @@ class _Search:
         complete = (import_optuna().trial.TrialState.COMPLETE,)
         for other in trial.study.get_trials(deepcopy=False, states=complete):
             if other.params == trial.params and COPY not in other.user_attrs:
-                for key in (COST, MILLISECONDS, OVER):
+                for key in (COST, MILLISECONDS, OVER, ACCURACY, LOSS):
                     if key in other.user_attrs:
                         trial.set_user_attr(key, other.user_attrs[key])
                 trial.set_user_attr(COPY, other.number)
@@ -156,13 +164,23 @@ class _Search:
         if over := [str(limit) for limit in limits if limit.over > 0]:
             # Complete for Optuna, so that samplers learn from how far it is over the limit.
             trial.set_user_attr(OVER, "; ".join(over))
-            return 0.0, milliseconds
+            return WORST, milliseconds
         file = self.write(spec)
-        return self.training.accuracy(file, spec.input_size, self.settings.epochs, self.out / name), milliseconds
+        reached = self.training.train(file, spec.input_size, self.settings.epochs, self.out / name)
+        trial.set_user_attr(ACCURACY, reached.accuracy)
+        trial.set_user_attr(LOSS, reached.loss)
+        return reached.accuracy if self.settings.proxy is ProxyName.MAP else -reached.loss, milliseconds
 
     def write(self, spec: ModelSpec) -> Path:
-        """The architecture file, beside the run folder of the same name."""
+        """The architecture file, beside the run folder of the same name.
+
+        Raises ConfigError where there is one of another network: another search was here.
+        """
         file = self.out / f"{spec.name}.toml"
+        if file.exists():
+            size = read_input_size(file) or spec.input_size
+            if make_spec(str(file), spec.class_names, input_size=size) != spec:
+                raise ConfigError(f"{file}: is another search's network", hint="choose another --out")
         write_architecture(spec, file, comment=COMMENT)
         return file
 
@@ -255,6 +273,7 @@ def _facts(
         "space": {name: list(choices) for name, choices in vars(space).items()},
         "training": {name: whole[name] for name in whole if name not in own},
         "epochs": settings.epochs,
+        "proxy": settings.proxy.value,
         "engine": settings.engine,
         "threads": settings.threads,
         "processor": processor_name(),

@@ -34,7 +34,7 @@ from herder.model.engine import TorchEngine
 from herder.model.files import load_model
 from herder.training.config import Schedule, TrainConfig
 from herder.training.interfaces import Ending
-from herder.training.loop import BEST
+from herder.training.run_state import BEST
 from herder.training.tracking import Tracker
 
 PREDICTIONS = "predictions"

@@ -15,6 +15,7 @@ from herder.errors import ConfigError
 from herder.evaluation import evaluate_detector
 from herder.evaluation.metrics import Metrics
 from herder.inference import Detector
+from herder.model.architecture_files import is_architecture_file
 from herder.training.config import TrainConfig, load_config
 from herder.training.interfaces import TrainResult
 
@@ -24,9 +25,12 @@ def student_start(student: str) -> tuple[str | None, Path | None]:
 
     >>> student_start("herder-n")
     ('herder-n', None)
+    >>> student_start("runs/nas/trial-3.toml")  # an architecture
+    ('runs/nas/trial-3.toml', None)
     """
     path = Path(student)
-    return (None, path) if path.suffix or path.exists() else (student, None)
+    is_weights = not is_architecture_file(student) and (path.suffix or path.is_file())
+    return (None, path) if is_weights else (student, None)
 
 
 def distillation_config(

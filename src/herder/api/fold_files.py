@@ -21,7 +21,7 @@ from herder.evaluation.prediction_store import file_sha256
 from herder.files import write_atomic, writing
 from herder.training.checkpoint import MAY_CHANGE
 from herder.training.config import TrainConfig
-from herder.training.loop import BEST
+from herder.training.run_state import BEST
 
 FOLDS, DONE = "folds.json", "fold.json"
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from herder.api.cost_process import CostJob, job_text
+from herder.edge.fresh_python import program_environment, program_words
 from herder.errors import DataError, ModelFileError
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -25,8 +24,8 @@ def run_fresh(job: CostJob, folder: Path) -> dict[str, Any] | str:
     request, answer = folder / "job.json", folder / "result.json"
     answer.unlink(missing_ok=True)
     request.write_text(job_text(job), encoding="utf-8")
-    environment = {**os.environ, **dict.fromkeys(_THREADS, str(job.threads))}
-    command = [sys.executable, "-m", "herder.api.cost_process", str(request), str(answer)]
+    environment = {**program_environment(), **dict.fromkeys(_THREADS, str(job.threads))}
+    command = program_words("herder.api.cost_process", str(request), str(answer))
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
     ) as process:

@@ -7,7 +7,6 @@ same command with other limits picks again without measuring again.
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +36,7 @@ from herder.edge.threads import physical_cores
 from herder.errors import ConfigError, HerderError
 from herder.evaluation.plain_values import to_plain
 from herder.evaluation.prediction_store import file_sha256
-from herder.files import writing
+from herder.files import write_together, writing
 from herder.model.files import read_spec
 from herder.training.run import environment_facts
 from herder.training.tracking import Tracker
@@ -236,8 +235,6 @@ def _copy(best: Candidate | None, out: Path) -> Path | None:
         return None
     source = out / best.file
     target = out / f"{BEST}{source.suffix}"
-    with writing(target):
-        if source.suffix == ".xml":
-            shutil.copyfile(source.with_suffix(".bin"), target.with_suffix(".bin"))
-        shutil.copyfile(source, target)
+    suffixes = (".bin", ".xml") if source.suffix == ".xml" else (source.suffix,)
+    write_together([(target.with_suffix(end), source.with_suffix(end).read_bytes()) for end in suffixes])
     return target

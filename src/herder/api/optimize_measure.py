@@ -33,7 +33,7 @@ from herder.inference import STRIDE, Detector
 TIMED_PHOTOS = 12
 """Photos that are timed, spread evenly over those there are."""
 
-ROUNDS = 48
+ROUNDS = 24
 """Turns at least; the interval of their median is a few per cent wide on a quiet machine."""
 
 WARMUP = 2
@@ -145,7 +145,7 @@ class Bench:
         """Time from a decoded photo to boxes for each millisecond of the input model, and its median in these turns."""
         times = []
         for group in self._by_canvas(detector):
-            rounds = max(4, round(ROUNDS * len(group) / len(self.timed)))
+            rounds = max(3, round(ROUNDS * len(group) / len(self.timed)))
             runs = [self._taker(one, group) for one in (self.detector, detector)]
             times.append(paired_milliseconds(runs, rounds=rounds, warmup=WARMUP))
         taken = np.concatenate(times)  # (rounds, 2)

@@ -16,6 +16,7 @@ from typing import Any
 from herder.api.distill import student_start
 from herder.api.optimize_plan import network_name
 from herder.api.optimize_search import search_architecture
+from herder.api.prune_gradients import loss_gradients
 from herder.api.run_photos import Photos
 from herder.api.training_run import base_config, run_training
 from herder.errors import ConfigError
@@ -50,10 +51,14 @@ class TrainingPlan:
     """Settings of the training over its defaults, such as ``epochs``."""
     trials: int = 20
     """Architectures that search tries."""
+    scratch_epochs: int | None = None
+    """Epochs of what begins from nothing, the searched network and a new student; None: those of all others."""
 
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise ConfigError(f"--trials {self.trials} is not positive", hint="use 20, say")
+        if self.scratch_epochs is not None and self.scratch_epochs < 1:
+            raise ConfigError(f"--scratch-epochs {self.scratch_epochs} is not positive", hint="use 60, say")
 
 
 @dataclass(eq=False)
@@ -110,8 +115,14 @@ class Workshop:
         """Taught by the network before pruning, which knows where the channels lost were needed."""
         start = folder / "start.safetensors"
         if not start.exists():
+            config = load_config(None, self.plan.changes, base=base_config(before))
             small = prune(
-                load_model(before), self.plan.ratio, scope=Scope.GLOBAL, importance=Importance.L2, multiple=MULTIPLE
+                load_model(before),
+                self.plan.ratio,
+                scope=Scope.GLOBAL,
+                importance=Importance.TAYLOR,
+                multiple=MULTIPLE,
+                learn=loss_gradients(self.photos, config),
             )
             save_model(small, small.spec, start)
         return self._trained(None, start, [before], folder / "run")
@@ -126,7 +137,10 @@ class Workshop:
         own: dict[str, Any] = {"distillation.teachers": [str(teacher) for teacher in teachers]} if teachers else {}
         if init is None:  # a new network sees what its teacher sees
             own |= {"image_size": read_spec(self.model).input_size}
-        config = load_config(None, {**own, **self.plan.changes}, base=base_config(init, model))
+        changes = {**own, **self.plan.changes}
+        if init is None and self.plan.scratch_epochs is not None:
+            changes["epochs"] = self.plan.scratch_epochs
+        config = load_config(None, changes, base=base_config(init, model))
         # An empty run folder is what a stop in the first seconds leaves.
         result = run_training(self.photos, model, init, config, run, resume=run.exists(), trackers=self.trackers)
         if result.ending is Ending.INTERRUPTED:
@@ -145,6 +159,8 @@ class Workshop:
         }
         if "prune" in steps:
             facts["ratio"] = plan.ratio
+        if {"search", "distill"} & set(steps) and plan.scratch_epochs is not None:
+            facts["scratch_epochs"] = plan.scratch_epochs
         if "search" in steps:
             facts["trials"] = plan.trials
         if "distill" in steps:

@@ -9,9 +9,10 @@ from typing import Any
 
 from herder.api.prune_gradients import loss_gradients
 from herder.api.prune_measure import EngineSpeed, Measured, compare_speed, measure_model
-from herder.api.prune_settings import PruneSettings, check_settings, check_teachers
+from herder.api.prune_settings import PruneSettings, check_settings
 from herder.api.prune_state import PruneState, StepDone
 from herder.api.run_photos import Photos, read_photos
+from herder.api.teachers import check_teachers
 from herder.api.training_run import base_config, run_training
 from herder.errors import ConfigError
 from herder.model.files import load_model, save_model
@@ -70,7 +71,7 @@ def run_pruning(
     check_settings(network, settings)
     config = replace(config or base_config(model), keep_zeros=settings.unstructured)
     photos = data if isinstance(data, Photos) else read_photos(data)
-    check_teachers(network, photos, config)
+    check_teachers(config.distillation.teachers, network.spec, photos.train.class_names)
     state = PruneState.open(out, model, photos, settings, config, resume=resume)
     current = network
     for step in range(1, settings.steps + 1):

@@ -17,6 +17,9 @@ from herder.training.config import TrainConfig
 BATCHES = 8
 """Batches of training photos that the gradients are summed over."""
 
+UNKNOWN = -1
+"""A class of the photos that the network does not have; its boxes are left out."""
+
 
 def loss_gradients(photos: Photos, config: TrainConfig) -> Callable[[Network], None]:
     """The function that leaves the gradients of the labels' loss in a network's parameters; weights and norms stay.
@@ -27,6 +30,8 @@ def loss_gradients(photos: Photos, config: TrainConfig) -> Callable[[Network], N
 
     def learn(network: Network) -> None:
         loss = DetectionLoss(network.spec, config.loss)
+        own = network.spec.class_names  # the photos may have them in another order, and other classes
+        ids = torch.tensor([own.index(name) if name in own else UNKNOWN for name in photos.train.class_names])
         pipeline = TrainingPipeline(
             photos.train,
             size=config.image_size,
@@ -38,7 +43,9 @@ def loss_gradients(photos: Photos, config: TrainConfig) -> Callable[[Network], N
             for batch in islice(pipeline.epoch(0, mosaic=False), BATCHES):
                 # Eval mode: the running statistics of the norms are what the pruned network will go on with.
                 raw = network.raw(batch.images)
-                terms = loss(raw, batch.boxes, batch.classes, batch.valid, batch.ignore)
+                classes = ids[batch.classes.long()]  # (B, G)
+                valid = batch.valid & (classes != UNKNOWN)
+                terms = loss(raw, batch.boxes, classes.clamp(min=0), valid, batch.ignore)
                 torch.autograd.backward(terms.total)
 
     return learn

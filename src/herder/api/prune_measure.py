@@ -23,7 +23,7 @@ from herder.model.files import load_model
 from herder.model.flops import count_work
 from herder.model.sparsity import sparsity, zipped_bytes
 
-ROUNDS = 30
+ROUNDS = 12
 """Rounds in which an engine's two models take turns."""
 
 ENGINES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
@@ -102,8 +102,7 @@ def compare_speed(
 def time_engines(engines: dict[str, list[Engine]], size: int, rounds: int = ROUNDS) -> tuple[EngineSpeed, ...]:
     """Median milliseconds and ratio of each engine's two models on a canvas of ``size`` pixels.
 
-    The two take turns, so that a busy moment hits both; engine by engine, since the threads of one that just ran wait
-    for more work and slow down the next.
+    The two take turns, so that a busy moment hits both.
     """
     speeds = []
     for name, pair in engines.items():

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from herder.api.run_photos import Photos
-from herder.api.teachers import read_teachers
 from herder.errors import ConfigError
-from herder.model.distillation import matching_classes
 from herder.model.network import Network
-from herder.model.pruning import Importance, Scope, check_pruning, check_ratio
-from herder.training.config import TrainConfig
+from herder.model.pruning import Importance, Scope, check_not_quantized, check_pruning, check_ratio
 
 
 @dataclass(frozen=True)
@@ -22,7 +18,7 @@ class PruneSettings:
     steps: int = 3
     """Rounds of pruning and fine-tuning, each of which takes the same share of what is left."""
     scope: Scope = Scope.GLOBAL
-    importance: Importance = Importance.L2
+    importance: Importance = Importance.TAYLOR
     multiple: int = 4
     """Channels left are multiples of this where a layer has that many: processors work on groups of them."""
     unstructured: bool = False
@@ -38,14 +34,15 @@ def check_settings(network: Network, settings: PruneSettings) -> None:
         raise ConfigError(f"steps: {s.steps}", hint="wanted 1 or more")
     if s.multiple < 1:
         raise ConfigError(f"multiple: {s.multiple}", hint="wanted 1 or more")
+    check_not_quantized(network)
     if s.unstructured:
         check_ratio(s.ratio)
+        plain = PruneSettings()
+        for name in ("scope", "importance", "multiple"):
+            if getattr(s, name) != getattr(plain, name):
+                raise ConfigError(
+                    f"{name}: has no meaning for unstructured pruning, which zeroes the smallest weights of all",
+                    hint=f"leave out {name}, or unstructured",
+                )
     else:
         check_pruning(network, s.ratio, s.scope, s.steps)
-
-
-def check_teachers(network: Network, photos: Photos, config: TrainConfig) -> None:
-    """Raise what is wrong with the teachers of the fine-tuning: a file that cannot be read, or lacks a class."""
-    student = network.spec.replace(class_names=photos.train.class_names)
-    for teacher in read_teachers(config.distillation.teachers):
-        matching_classes(teacher.spec, student)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from herder.api.run_photos import Photos, read_photos
+from herder.api.teachers import check_teachers
 from herder.api.training_run import base_config, run_training
 from herder.data.records import Dataset
 from herder.edge.calibration_sample import calibration_canvases, calibration_sample
@@ -23,7 +24,7 @@ from herder.errors import ConfigError
 from herder.evaluation import evaluate_detector
 from herder.inference import Detector
 from herder.model.engine import TorchEngine
-from herder.model.files import load_model, save_model
+from herder.model.files import load_model, read_spec, save_model
 from herder.model.network import Network
 from herder.model.quantized_layers import settling
 from herder.spec import ModelSpec, Quantization
@@ -119,8 +120,11 @@ def run_quantization_aware(
     chosen = config.distillation.teachers or tuple(str(path) for path in teachers or (model,))
     config = replace(config, distillation=replace(config.distillation, teachers=chosen))
     photos = data if isinstance(data, Photos) else read_photos(data)
+    check_teachers(chosen, network.spec, photos.train.class_names)
     start = out / "start.safetensors"
-    if not (resume and start.exists()):
+    if resume and start.exists():
+        _check_same_rounding(start, rounded_spec(network.spec, settings))
+    else:
         say(f"fitting the scales to {settings.photos} training photos")
         first = rounded_network(network, photos.train, settings, size=config.image_size)
         save_model(first, first.spec, start)
@@ -136,14 +140,14 @@ def run_quantization_aware(
     device = Ranks.from_environment().pick_device(config.device)
 
     def in_torch(one: Network, path: Path) -> Accuracy:
-        return accuracy(Detector(TorchEngine(one, device=device)), path, photos.validation)
+        return accuracy(Detector(TorchEngine(one, device=device)), path, photos.validation, size=config.image_size)
 
     return QuantizeAwareResult(
         target,
         kept,
         in_torch(network, model),
         in_torch(load_model(start), start),
-        accuracy(Detector(OnnxEngine(target)), target, photos.validation),
+        accuracy(Detector(OnnxEngine(target)), target, photos.validation, size=config.image_size),
         exported.parity,
     )
 
@@ -160,6 +164,15 @@ def float_network(model: Path) -> Network:
     return network
 
 
+def _check_same_rounding(start: Path, wanted: ModelSpec) -> None:
+    """Raise ConfigError where the run to resume began with another architecture, or rounds otherwise."""
+    if read_spec(start).architecture != wanted.architecture:
+        raise ConfigError(
+            f"{start}: this run began with another model, or rounds otherwise",
+            hint="resume with the same model and settings, or choose a new folder with --out",
+        )
+
+
 def rounded_spec(spec: ModelSpec, settings: AwareSettings) -> ModelSpec:
     """The spec of the network that rounds."""
     quantization = Quantization(settings.weight_bits, settings.before_activation, settings.float_layers)
@@ -171,7 +184,7 @@ def rounded_network(network: Network, photos: Dataset, settings: AwareSettings, 
 
     Raises ConfigError for too few photos or an unknown layer.
     """
-    records = calibration_sample(photos, min(settings.photos, len(photos)), settings.seed)
+    records = calibration_sample(photos, settings.photos, settings.seed)
     result = Network(rounded_spec(network.spec, settings)).eval()
     result.load_state_dict(network.fused().state_dict(), strict=False)  # the scales are not in it
     engine = TorchEngine(result, fuse=False)
@@ -181,7 +194,7 @@ def rounded_network(network: Network, photos: Dataset, settings: AwareSettings, 
     return result
 
 
-def accuracy(detector: Detector, path: Path, photos: Dataset) -> Accuracy:
-    """A detector on labelled photos, and the bytes of its file."""
-    metrics, _ = evaluate_detector(detector, photos)
+def accuracy(detector: Detector, path: Path, photos: Dataset, *, size: int | None = None) -> Accuracy:
+    """A detector on labelled photos, and the bytes of its file; ``size`` None is the detector's own."""
+    metrics, _ = evaluate_detector(detector, photos, size=size)
     return Accuracy(metrics.map50, metrics.map50_95, path.stat().st_size)

@@ -23,12 +23,12 @@ from herder.edge.quantization_search import fewest_float_layers
 from herder.edge.sensitivity import LayerLoss, layer_losses
 from herder.errors import ConfigError
 from herder.evaluation import evaluate_detector
-from herder.files import write_atomic
+from herder.files import write_together
 from herder.inference import Detector
 
 __all__ = ["MeasuredFile", "QuantizeResult", "QuantizeSettings", "run_quantization"]
 
-ROUNDS = 40
+ROUNDS = 12
 """Turns of the float and the int8 network on the same canvas."""
 
 LOSS_CANVASES = 8
@@ -91,9 +91,8 @@ def run_quantization(
         kept = work.choose_layers()
         result = work.compared(kept, out)
         made = work.files[len(kept)]
-        if out.suffix == ".xml":
-            write_atomic(out.with_suffix(".bin"), made.with_suffix(".bin").read_bytes())
-        write_atomic(out, made.read_bytes())
+        parts = (".bin", ".xml") if out.suffix == ".xml" else (out.suffix,)
+        write_together([(out.with_suffix(part), made.with_suffix(part).read_bytes()) for part in parts])
     return result
 
 
@@ -121,7 +120,7 @@ class _Quantization:
             check_linear(self.source)
         self.spec = material.spec
         self.size = settings.size or facts.fixed_size or material.spec.input_size
-        say(f"calibration: {class_shares(material.sample, material.spec.class_names)}, at {self.size} pixels")
+        say(f"calibration: {class_shares(material.sample, material.class_names)}, at {self.size} pixels")
         fixed = facts.fixed_size is not None
         canvases = calibration_canvases(material.sample, self.size, fixed=fixed, on_problem=self._set_aside)
         self.canvases: list[NDArray[np.uint8]] = list(canvases)

@@ -17,6 +17,7 @@ from herder.edge.export_facts import ExportFacts
 from herder.edge.nncf_package import nncf_package
 from herder.edge.quantization import Target, check_float
 from herder.errors import ConfigError, DataError
+from herder.files import check_writable
 from herder.inference import STRIDE
 from herder.model.files import load_model, read_spec
 from herder.spec import ModelSpec
@@ -49,6 +50,8 @@ class Material:
     """How the float .onnx file was exported; None for .safetensors, which is still to be exported."""
     sample: tuple[ImageRecord, ...]
     """Photos to calibrate with."""
+    class_names: tuple[str, ...]
+    """The photos' classes, which need not be the model's."""
     validation: Dataset | None
     """Labelled photos to judge by; None where nobody asked."""
     problems: tuple[Problem, ...] = ()
@@ -67,7 +70,8 @@ def check_quantization(model: Path, data: Path | Photos, out: Path, settings: Qu
     """Everything that can be wrong is found here.
 
     Raises ConfigError for a setting out of range, a model that is quantized already or holds suppression, or too few
-    photos; DataError where there are no labels to judge by; MissingExtraError for packages that are missing.
+    photos; DataError where there are no labels to judge by; ResourceError where ``out`` cannot be written;
+    MissingExtraError for packages that are missing.
     """
     target, max_drop, size = settings.target, settings.max_drop, settings.size
     if out.suffix != target.suffix:
@@ -76,6 +80,7 @@ def check_quantization(model: Path, data: Path | Photos, out: Path, settings: Qu
         raise ConfigError("method dynamic: is for ONNX only", hint="use --to onnx")
     if max_drop is not None and not 0 <= max_drop <= 1:
         raise ConfigError(f"max_drop: {max_drop:g}", hint="wanted a part of the mAP between 0 and 1, such as 0.01")
+    check_writable(out)
     spec, facts = _read_model(model)
     if size is not None and (size < STRIDE or size % STRIDE):
         near = max(STRIDE, round(size / STRIDE) * STRIDE)
@@ -92,6 +97,7 @@ def check_quantization(model: Path, data: Path | Photos, out: Path, settings: Qu
             spec,
             facts,
             tuple(calibration_sample(training, settings.photos, settings.seed)),
+            training.class_names,
             None,
             training.problems,
         )
@@ -103,7 +109,7 @@ def check_quantization(model: Path, data: Path | Photos, out: Path, settings: Qu
         )
     sample = tuple(calibration_sample(parts.train, settings.photos, settings.seed))
     problems = tuple(p for p in (*parts.train.problems, *parts.validation.problems) if p.severity is Severity.SET_ASIDE)
-    return Material(model, spec, facts, sample, parts.validation, problems)
+    return Material(model, spec, facts, sample, parts.train.class_names, parts.validation, problems)
 
 
 def _read_model(model: Path) -> tuple[ModelSpec, ExportFacts | None]:

@@ -30,7 +30,7 @@ from herder.edge.export_facts import FACTS_KEY, ExportFacts
 from herder.edge.export_graph import InferenceGraph
 from herder.edge.paired_timing import Ratio, paired_milliseconds, paired_ratio
 from herder.errors import ConfigError, MissingExtraError
-from herder.files import write_atomic
+from herder.files import check_writable, write_atomic
 from herder.inference import Detector
 from herder.model.engine import TorchEngine
 from herder.model.network import Network
@@ -66,7 +66,7 @@ class TorchGraphEngine:
 
 
 def run_pt2e(
-    model: Path, data: Path | Photos, out: Path, *, photos: int = 128, seed: int = 0, rounds: int = 20
+    model: Path, data: Path | Photos, out: Path, *, photos: int = 128, seed: int = 0, rounds: int = 12
 ) -> Pt2eResult:
     """Quantize ``model`` (.safetensors) by PT2E and write ``out`` (.pt2), whose extra files hold the spec.
 
@@ -75,10 +75,11 @@ def run_pt2e(
     """
     if out.suffix != ".pt2":
         raise ConfigError(f"{out}: torch's exported programs end in .pt2", hint=f"use {out.with_suffix('.pt2').name}")
+    check_writable(out)
     network = float_network(model)
     torchao_quantizer()
     known = data if isinstance(data, Photos) else read_photos(data)
-    records = calibration_sample(known.train, min(photos, len(known.train)), seed)
+    records = calibration_sample(known.train, photos, seed)
     spec = network.spec
     canvases = list(calibration_canvases(records, spec.input_size, fixed=True))
     graph = pt2e_graph(network, canvases)

@@ -10,13 +10,16 @@ import torch
 
 from herder.api.teachers import label_photos, read_teachers
 from herder.data.formats import read_splits
-from herder.data.records import Dataset, Problem, Severity
+from herder.data.records import Dataset, ImageRecord, Problem, Severity
 from herder.data.splits import split_dataset
 from herder.errors import DataError
 from herder.training.config import TrainConfig
 
 VALIDATION_SHARE = 0.2
 """Share of the photos that are held back for validation where the dataset has no split of its own."""
+
+USED = ("train", "val")
+"""Splits that a training run reads."""
 
 SPLIT_SEED = 0
 """The same photos are held back whatever the run's seed, so that runs can be compared."""
@@ -35,6 +38,8 @@ class Photos:
     notes: tuple[str, ...] = ()
     labelled: str = ""
     """Folder of the photos in ``train`` that teachers have labelled."""
+    others: tuple[ImageRecord, ...] = ()
+    """Photos of the dataset's other splits, such as test: nothing is learned from them."""
 
     @property
     def set_aside(self) -> int:
@@ -65,7 +70,8 @@ def read_photos(data: Path) -> Photos:
     if not sum(len(record) for record in training):
         raise DataError(f"{data}: no labelled box in {len(training)} training photos", hint="label some animals first")
     notes += findings([p for part in (training, validation) for p in part.problems], f"`herder data check {data}`")
-    return Photos(data, training, validation, tuple(notes))
+    others = tuple(record for split, part in parts.items() if "train" in parts and split not in USED for record in part)
+    return Photos(data, training, validation, tuple(notes), others=others)
 
 
 def findings(problems: Sequence[Problem], listed_by: str) -> list[str]:
@@ -84,7 +90,7 @@ def taught_photos(photos: Photos, config: TrainConfig, device: torch.device | st
     c = config.distillation
     if not c.unlabelled or photos.labelled == c.unlabelled:
         return photos
-    known, names = (*photos.train, *photos.validation), photos.train.class_names
+    known, names = (*photos.train, *photos.validation, *photos.others), photos.train.class_names
     found = label_photos(Path(c.unlabelled), read_teachers(c.teachers), known, names, c, device=device)
     training = replace(
         photos.train,

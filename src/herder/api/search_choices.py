@@ -39,3 +39,12 @@ class NasEngine(StrEnum):
     ONNX = "onnx"
     """ONNX Runtime."""
     OPENVINO = "openvino"
+
+
+class ProxyName(StrEnum):
+    """What of a short training stands for the accuracy after a long one."""
+
+    MAP = "map"
+    """The metric on validation photos: what is wanted in the end, but noisy after few epochs."""
+    LOSS = "loss"
+    """The training loss of the last epoch: steadier, but not what is wanted in the end."""

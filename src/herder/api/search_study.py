@@ -58,7 +58,7 @@ def open_study(
     lab = import_optuna()
     from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
-    lab.logging.set_verbosity(lab.logging.WARNING)  # herder has its own words for what happens
+    lab.logging.set_verbosity(lab.logging.ERROR)  # herder has its own words, for a stop by Ctrl-C, too
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     url = storage or f"sqlite:///{(out / STORE).resolve()}"

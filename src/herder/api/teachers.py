@@ -22,12 +22,13 @@ from herder.data.records import Dataset, ImageRecord, Problem
 from herder.errors import ConfigError, DataError
 from herder.images import read_image
 from herder.inference import Detector
-from herder.model.distillation import DistillationLoss, Teachers
+from herder.model.distillation import DistillationLoss, Teachers, matching_classes
 from herder.model.distillation_config import DistillationConfig
 from herder.model.files import load_model
 from herder.model.losses import DetectionLoss
 from herder.model.network import Network
 from herder.model.pretrained import import_weights
+from herder.spec import ModelSpec
 from herder.training.distributed import shared_count
 from herder.training.interfaces import LossFunction
 
@@ -41,6 +42,14 @@ def read_teachers(paths: Iterable[str | Path]) -> list[Network]:
     Raises ModelFileError for a file that cannot be read.
     """
     return [load_model(p) if p.suffix == ".safetensors" else import_weights(p) for p in map(Path, paths)]
+
+
+def check_teachers(paths: Iterable[str | Path], student: ModelSpec, class_names: tuple[str, ...]) -> None:
+    """Raise what is wrong with the teachers of a ``student`` that will learn these classes: ModelFileError for a file
+    that cannot be read, ConfigError for one that lacks a class or has other strides.
+    """
+    for teacher in read_teachers(paths):
+        matching_classes(teacher.spec, student.replace(class_names=class_names))
 
 
 class TeacherEngine:
@@ -113,7 +122,7 @@ def label_photos(
 
     What they find from ``label_score`` on becomes a box; what they find from ``ignore_score`` on becomes a box that
     counts neither way; a photo with neither is background. Photos whose bytes are those of a ``known`` photo (in
-    training or validation) are left out: the student must not learn from what it is judged by. Photos that cannot be
+    the dataset) are left out: the student must not learn from what it is judged by. Photos that cannot be
     read are set aside. Raises DataError where no photo is left.
     """
     paths, problems = list_photos(folder)
@@ -141,7 +150,7 @@ def label_photos(
             progress(read[done] + 1, len(sized))
     if not records:
         raise DataError(
-            f"{folder}: of {len(paths)} photos {double} are in the training or validation photos already"
+            f"{folder}: of {len(paths)} photos {double} are in the dataset already"
             f" and {len(problems)} cannot be read: none is left",
             hint="name a folder of other photos",
         )

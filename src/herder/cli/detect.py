@@ -80,19 +80,14 @@ def detect_command(
     paths = find_photos(photos, recursive=recursive, problem=aside.add)
     if not paths:
         raise DataError("no photos found", hint="name photos, folders of photos or patterns")
+    wanted = detector.wanted(score=score, iou=iou, size=size)
     if engine == "auto" and model.suffix == ".onnx" and len(paths) >= WORTH_A_TRIAL:
-        side = detector.engine.fixed_size or size or detector.spec.input_size
-        fit = detector.fit(4, 3, side)  # the shape of most photos
+        fit = detector.fit(4, 3, wanted.size)  # the shape of most photos
         faster = faster_engine(model, threads, canvas=(fit.canvas_height, fit.canvas_width), photos=len(paths))
         if faster != "onnx":
             detector = load(model, engine=faster, threads=threads)
     names = short_names(paths)
-    threshold = detector.spec.score_threshold if score is None else score
-    head = {
-        "model": str(model),
-        "score": threshold,
-        "size": size or detector.engine.fixed_size or detector.spec.input_size,
-    }
+    head = {"model": str(model), "score": wanted.score, "size": wanted.size}
     shown: list[Output] = [JsonOutput(head, aside.photos) if as_json else TableOutput()]
     if out:
         shown.append(pictures := PictureOutput(out, names))
@@ -103,7 +98,7 @@ def detect_command(
     coco = CocoOutput(save_coco) if save_coco else None
     if save_coco:
         refuse_overwriting([save_coco], [*paths, model], overwrite=True)
-    lowest = min(threshold, COCO_SCORE) if coco else threshold
+    lowest = min(wanted.score, COCO_SCORE) if coco else wanted.score
     with ExitStack() as stack:
         advance = stack.enter_context(_progress(len(paths)))
         for output in (*shown, *([coco] if coco else [])):
@@ -113,7 +108,7 @@ def detect_command(
             if coco:
                 coco.add(shot, detections.above(COCO_SCORE))
             for output in shown:
-                output.add(shot, detections.above(threshold))
+                output.add(shot, detections.above(wanted.score))
         if not aside.read:
             raise DataError("no photo could be read", hint="check the paths; the messages above say what is wrong")
     if aside.photos:

@@ -51,7 +51,7 @@ def distill_command(
     from herder.api.training_run import run_training
     from herder.training.distributed import Ranks
     from herder.training.interfaces import Ending
-    from herder.training.run import find_run, read_run_settings
+    from herder.training.run import check_free, find_run, read_run_settings
     from herder.training.terminal import TerminalTracker, duration
 
     flags = {
@@ -78,6 +78,8 @@ def distill_command(
     resolved = distillation_config(teachers, student, unlabelled=unlabelled, file=config, settings=changes, base=base)
     ranks = Ranks.from_environment()
     device_used = ranks.pick_device(resolved.device)
+    if out is not None and run is None and ranks.first:
+        check_free(out)  # labelling takes long
     photos = taught_photos(read_photos(data), resolved, device_used)
     trackers = [TerminalTracker(Console(soft_wrap=True))] if ranks.first else []
     result = run_training(photos, model, init, resolved, out, resume=resume, trackers=trackers)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from herder.api.search_choices import NasEngine, SamplerName
+from herder.api.search_choices import NasEngine, ProxyName, SamplerName
 from herder.cli.crossval import single_bar
 from herder.cli.evaluation_output import SET_ASIDE
 from herder.cli.search import without_password
@@ -33,6 +33,9 @@ def nas_command(
         int, typer.Option(help="Train so many longer, and tell how far the short training can be believed.")
     ] = 0,
     check_epochs: Annotated[int, typer.Option(help="Of the longer training.", show_default="4 x --epochs")] = 0,
+    proxy: Annotated[
+        ProxyName, typer.Option(help="What of the short training counts: mAP on validation photos, or training loss.")
+    ] = ProxyName.MAP,
     sampler: Annotated[SamplerName, typer.Option(help="What proposes the next architecture.")] = SamplerName.NSGA2,
     space: Annotated[Path | None, typer.Option(help="TOML file: a table for each dimension with its choices.")] = None,
     sizes: Annotated[
@@ -66,7 +69,7 @@ def nas_command(
     photos or labels had to be set aside, 130 after Ctrl-C.
     """
     from herder.api.architecture_limits import CostLimits  # here, since these load torch
-    from herder.api.architecture_report import JSON, correlation_text, write_picture
+    from herder.api.architecture_report import JSON, check_drawing, correlation_text, write_picture
     from herder.api.architecture_search import ArchitectureSearchSettings, search_architectures
     from herder.api.architecture_space_file import read_architecture_space
     from herder.api.run_photos import read_photos
@@ -74,6 +77,7 @@ def nas_command(
     from herder.files import write_atomic
     from herder.training.config import load_config
 
+    check_drawing()
     changes = assignments(settings or [])
     for name, option in (("epochs", "--epochs"), ("image_size", "--sizes"), ("patience", "--epochs")):
         if name in changes:
@@ -85,6 +89,7 @@ def nas_command(
         epochs,
         check,
         check_epochs,
+        proxy,
         sampler,
         engine.value,
         threads,
@@ -127,15 +132,17 @@ def nas_command(
     else:
         _print(run, console)
     if run.check is not None:
-        say(f"short against long training ({epochs} and {run.check.epochs} epochs): {correlation_text(run)}")
+        say(f"does the short training rank as the long one of {run.check.epochs} epochs does?")
+        for name, words in ((ProxyName.MAP, training.metric), (ProxyName.LOSS, "training loss")):
+            say(f"  by {words} after {epochs} epochs: {correlation_text(run.check, name)}")
     if not run.finished:
         say("stopped; the same command goes on")
         raise typer.Exit(INTERRUPTED)
     if picture is None:
         say("no architecture was trained: allow more milliseconds or megabytes, or more --trials")
     else:
-        say(f"picture: {picture}; a dot marks what no other beats in accuracy and time")
-        best = max(run.front, key=lambda trial: trial.accuracy or 0.0)
+        say(f"picture: {picture}; a dot marks what no other beats in both")
+        best = max(run.front, key=lambda trial: trial.score or 0.0)
         say(f"next: herder train {data} --model {out / best.name}.toml")
     if photos.set_aside:
         raise typer.Exit(SET_ASIDE)

@@ -54,6 +54,10 @@ def optimize_command(
     teacher: TeacherOption = None,
     trials: Annotated[int, typer.Option(help="Architectures that search tries.")] = 20,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training photos in each training.")] = None,
+    scratch_epochs: Annotated[
+        int | None,
+        typer.Option(help="The same for what begins from nothing: search and a new student.", show_default="--epochs"),
+    ] = None,
     budget_minutes: Annotated[
         float | None, typer.Option(help="After so long nothing new is begun.", show_default="no end")
     ] = None,
@@ -93,7 +97,7 @@ def optimize_command(
         threads,
         budget_minutes,
         seed,
-        TrainingPlan(ratio, student, teacher, changes, trials),
+        TrainingPlan(ratio, student, teacher, changes, trials, scratch_epochs),
     )
     console = Console(soft_wrap=True)
 

@@ -44,7 +44,7 @@ def prune_command(
     importance: Annotated[
         ImportanceChoice,
         typer.Option(help="Norm of a channel's weights, scale of its batch norm, or what the loss tells."),
-    ] = ImportanceChoice.L2,
+    ] = ImportanceChoice.TAYLOR,
     multiple: Annotated[int, typer.Option(help="Channels left are multiples of this.")] = 4,
     unstructured: Annotated[
         bool, typer.Option("--unstructured", help="Zero single weights: the file compresses better, no faster.")

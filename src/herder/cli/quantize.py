@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PHOTOS, IN_TORCH_PHOTOS = 300, 128
 """Photos to calibrate with where nobody says; torch takes longer for each."""
 
+MAX_DROP = 0.01
+"""mAP@0.5 that may be lost where nobody says."""
+
 
 class TargetChoice(Enum):
     """Kinds of int8 files."""
@@ -59,7 +62,10 @@ def quantize_command(
         int | None,
         typer.Option(help="Training photos to measure ranges on, at most.", show_default="300; aware and pt2e 128"),
     ] = None,
-    max_drop: Annotated[float, typer.Option(help="mAP@0.5 that may be lost on the validation photos.")] = 0.01,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="mAP@0.5 that may be lost on the validation photos.", show_default=str(MAX_DROP)),
+    ] = None,
     unchecked: Annotated[bool, typer.Option("--unchecked", help="Measure no mAP: photos need no labels.")] = False,
     size: Annotated[int | None, typer.Option(help="Longest side in pixels; the model's own if not given.")] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of photos.")] = 0,
@@ -79,14 +85,18 @@ def quantize_command(
     if method is not MethodChoice.AWARE and flags.given():
         raise ConfigError(f"{flags.given()}: {method.value} quantization does not train", hint="use --method aware")
     if method in (MethodChoice.AWARE, MethodChoice.PT2E):
-        if unchecked or size is not None or to is not None:
-            raise ConfigError("--unchecked, --size and --to: are for static and dynamic", hint="leave them out")
+        if unchecked or any(flag is not None for flag in (size, to, max_drop)):
+            raise ConfigError(
+                "--max-drop, --unchecked, --size and --to: are for static and dynamic", hint="leave them out"
+            )
         seen = IN_TORCH_PHOTOS if photos is None else photos
         if method is MethodChoice.AWARE:
             quantize_aware(model, data, out or model.with_name(f"{model.stem}-aware"), flags, seen, seed)
         else:
             quantize_pt2e(model, data, out or model.with_name(f"{model.stem}-int8.pt2"), seen, seed)
         return
+    if unchecked and max_drop is not None:
+        raise ConfigError("--max-drop: --unchecked measures no mAP", hint="leave out one of them")
     # Here, since torch takes seconds to load: `herder --help` should not wait for it.
     from herder.api.quantize import QuantizeSettings, run_quantization
     from herder.edge.quantization import Target
@@ -101,7 +111,7 @@ def quantize_command(
         target,
         method is MethodChoice.DYNAMIC,
         PHOTOS if photos is None else photos,
-        None if unchecked else max_drop,
+        None if unchecked else MAX_DROP if max_drop is None else max_drop,
         size,
         seed,
     )

@@ -35,8 +35,8 @@ def calibration_sample(dataset: Dataset, count: int, seed: int = 0) -> list[Imag
         raise ConfigError(f"photos: {count} are too few to calibrate with", hint=f"use {FEWEST_PHOTOS} or more")
     if len(dataset) < FEWEST_PHOTOS:
         raise ConfigError(
-            f"{dataset.root}: {len(dataset)} training photos are too few to calibrate with",
-            hint=f"{FEWEST_PHOTOS} are needed, some hundreds are better",
+            f"{dataset.root}: {len(dataset)} photos are too few to calibrate with",
+            hint=f"{FEWEST_PHOTOS} are needed, some hundreds are better; of a dataset its training photos count",
         )
     groups = _groups(dataset.records)
     rng = np.random.default_rng(seed)

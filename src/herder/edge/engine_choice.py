@@ -14,13 +14,14 @@ import logging
 import math
 import os
 import subprocess
-import sys
+import tempfile
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from herder.edge.engine_files import EXPORTED
 from herder.edge.engine_trial import EngineTime
+from herder.edge.fresh_python import program_environment, program_words
 from herder.edge.threads import physical_cores
 from herder.errors import ConfigError, MissingExtraError, ModelFileError, ResourceError
 from herder.files import write_atomic
@@ -97,11 +98,15 @@ def engine_times(path: Path, threads: int, canvas: tuple[int, int] = SIDES) -> d
 
 
 def cache_folder() -> Path:
-    """Where herder keeps what it can find out again."""
+    """Where herder keeps what it can find out again; for a user without a home, in the folder for temporary files."""
     if own := os.environ.get(CACHE):
         return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "herder"
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "herder"
+    try:
+        return Path.home() / ".cache" / "herder"
+    except RuntimeError:  # a container's made-up user has no home
+        return Path(tempfile.gettempdir()) / "herder"
 
 
 def _key(path: Path, threads: int, canvas: tuple[int, int]) -> dict[str, object]:
@@ -148,9 +153,7 @@ def _kept_times(path: Path) -> dict[str, EngineTime] | None:
 
 def _trial(path: Path, threads: int, canvas: tuple[int, int]) -> dict[str, EngineTime]:
     """Run the trial in a process of its own. Raises what it says of the file; ResourceError where it says nothing."""
-    words = [sys.executable, "-m", "herder.edge.engine_trial", str(path), str(threads), *map(str, canvas)]
-    # The child must find herder where this process found it, installed or not.
-    found = os.pathsep.join(filter(None, sys.path))
+    words = program_words("herder.edge.engine_trial", str(path), str(threads), *map(str, canvas))
     try:
         done = subprocess.run(
             words,
@@ -158,14 +161,15 @@ def _trial(path: Path, threads: int, canvas: tuple[int, int]) -> dict[str, Engin
             capture_output=True,
             timeout=PATIENCE,
             check=False,
-            env={**os.environ, "PYTHONPATH": found},
+            env=program_environment(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ResourceError(f"{path}: the trial of engines failed: {error}", hint="name the engine") from error
     said = done.stdout.decode(errors="replace").strip().splitlines()
     answer = json.loads(said[-1]) if done.returncode == 0 and said else {}
     if problem := answer.get("error"):
-        raise ModelFileError(problem["message"], hint=problem["hint"])
+        kind = ResourceError if problem["kind"] == ResourceError.__name__ else ModelFileError
+        raise kind(problem["message"], hint=problem["hint"])
     if not answer:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
         raise ResourceError(

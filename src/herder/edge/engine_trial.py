@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +19,12 @@ import numpy as np
 from herder.edge.engine_files import open_engine
 from herder.edge.paired_timing import paired_milliseconds
 from herder.errors import HerderError, MissingExtraError
-from herder.inference import Engine
 
 SECONDS = 0.5
 """Time for the rounds that count, both engines together."""
 
-ROUNDS = (5, 100)
-"""Fewest and most rounds: a slow model still gets a quartile, a fast one does not need thousands."""
+ROUNDS = (3, 10)
+"""Fewest and most rounds: a slow model still gets a quiet moment, a fast one does not need many."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class EngineTime:
     """What one engine takes for a file on this machine."""
 
     milliseconds: float
-    """For one canvas: the lower quartile, since what other programs take from the processor only ever adds."""
+    """For one canvas, in the quietest turn: what other programs take from the processor only ever adds."""
     start_seconds: float
     """Opening the file, compiling it and running it once."""
 
@@ -39,33 +40,37 @@ class EngineTime:
 def try_engines(
     path: Path, threads: int, height: int, width: int, *, seconds: float = SECONDS
 ) -> dict[str, EngineTime]:
-    """Time every engine that is installed and runs ``path`` on canvases of ``height`` x ``width``, in turns.
+    """Time every engine that is installed and runs ``path`` on canvases of ``height`` x ``width``, in turns; on those
+    of the file's own size where that is fixed.
 
     Raises what opening raises where no engine can run the file.
     """
-    canvas = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
-    engines: dict[str, Engine] = {}
+    runs: dict[str, Callable[[], object]] = {}
     starts: dict[str, float] = {}
     failed: HerderError | None = None
     for name in ("openvino",) if path.suffix == ".xml" else ("onnx", "openvino"):
         begun = time.perf_counter()
         try:
             engine = open_engine(path, name, threads)
-            engine.predict(canvas)
+            sides = (engine.fixed_size,) * 2 if engine.fixed_size else (height, width)
+            canvas = np.random.default_rng(0).integers(0, 256, (1, *sides, 3), np.uint8)
+            run = partial(engine.predict, canvas)
+            run()
         except HerderError as error:
             # Not installed, or an operator that this engine lacks: the other one may run the file.
             failed = error if failed is None or isinstance(failed, MissingExtraError) else failed
             continue
         starts[name] = time.perf_counter() - begun
-        engines[name] = engine
-    if not engines:
+        runs[name] = run
+    if not runs:
         assert failed is not None
         raise failed
-    runs = [lambda engine=engine: engine.predict(canvas) for engine in engines.values()]
-    trial = paired_milliseconds(runs, rounds=2, warmup=1)
-    rounds = int(min(max(1000 * seconds / trial.sum(axis=1).mean(), ROUNDS[0]), ROUNDS[1]))
-    times = np.quantile(paired_milliseconds(runs, rounds=rounds, warmup=0), 0.25, axis=0)
-    return {name: EngineTime(float(ms), starts[name]) for name, ms in zip(engines, times, strict=True)}
+    begun = time.perf_counter()
+    first = paired_milliseconds(list(runs.values()), rounds=1, warmup=1)
+    taken = time.perf_counter() - begun
+    rounds = int(min(max(seconds / taken, ROUNDS[0]), ROUNDS[1]))
+    times = np.concatenate((first, paired_milliseconds(list(runs.values()), rounds=rounds - 1, warmup=0))).min(axis=0)
+    return {name: EngineTime(float(ms), starts[name]) for name, ms in zip(runs, times, strict=True)}
 
 
 def main(path: str, threads: str, height: str, width: str) -> None:

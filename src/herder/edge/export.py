@@ -41,6 +41,9 @@ from herder.model.engine import TorchEngine
 from herder.model.network import Network
 from herder.spec import ModelSpec
 
+KINDS = {".onnx": "ONNX", ".xml": "OpenVINO's", ".torchscript": "TorchScript"}
+"""What files with these endings are."""
+
 
 @dataclass(frozen=True)
 class ExportResult:
@@ -77,7 +80,7 @@ def export_onnx(
     Raises ModelFileError, naming the first layer that differs, and writes nothing where the file would not agree with
     torch; ConfigError for a size or an opset that cannot be; MissingExtraError without onnx and onnxruntime.
     """
-    start = time.perf_counter()
+    start, out = time.perf_counter(), checked_out(out, ".onnx")
     facts = _facts(network, nms, size)
     check_engine_reads(checked_opset(opset, nms=nms))
     model = onnx_graph(network, spec, facts, opset=opset)
@@ -89,7 +92,6 @@ def export_onnx(
         part.write_bytes(data)
         with explain_disagreement(network, part, photos, size=size, half=half):
             parity = check_parity(_reference(network), OnnxEngine(part), photos, HALF if half else EXACT)
-    out = Path(out)
     write_atomic(out, data)
     return ExportResult(out, _kind("ONNX", half), len(data), time.perf_counter() - start, parity)
 
@@ -108,11 +110,8 @@ def export_openvino(
 
     Input, outputs, settings and errors are those of ``export_onnx``, the reader is OpenVINO.
     """
-    start = time.perf_counter()
+    start, out = time.perf_counter(), checked_out(out, ".xml")
     openvino_package()  # what is missing is told before the work
-    out = Path(out)
-    if out.suffix != ".xml":
-        raise ConfigError(f"{out}: OpenVINO's files end in .xml", hint=f"use {out.with_suffix('.xml').name}")
     facts = _facts(network, nms, size)
     with tempfile.TemporaryDirectory(prefix="herder-export-") as folder:
         source, part = Path(folder) / "source.onnx", Path(folder) / "model.xml"
@@ -133,7 +132,7 @@ def export_torchscript(
     Same input and outputs as there; the metadata lie in the archive's extra files. It is for programs that load
     TorchScript already: the file is code, so load only those you trust, and herder itself runs ONNX and OpenVINO.
     """
-    start = time.perf_counter()
+    start, out = time.perf_counter(), checked_out(out, ".torchscript")
     facts = _facts(network, False, size)
     with tempfile.TemporaryDirectory(prefix="herder-export-") as folder:
         part = Path(folder) / "model.torchscript"
@@ -144,16 +143,26 @@ def export_torchscript(
         with explain_disagreement(network, part, photos, size=size, half=False):
             parity = check_parity(_reference(network), TorchScriptEngine(part), photos)
         data = part.read_bytes()
-    out = Path(out)
     write_atomic(out, data)
     return ExportResult(out, "TorchScript", len(data), time.perf_counter() - start, parity)
+
+
+def checked_out(out: str | Path, suffix: str) -> Path:
+    """``out`` where its ending says what will be in it: readers go by that. Raises ConfigError for another one."""
+    out = Path(out)
+    if out.suffix != suffix:
+        raise ConfigError(
+            f"{out}: {KINDS[suffix]} files end in {suffix}",
+            hint=f"let the name end in {suffix}, or choose another format",
+        )
+    return out
 
 
 def _facts(network: Network, nms: bool, size: int | None) -> ExportFacts:
     if network.spec.architecture.quantization is not None:
         raise ConfigError(
             f"{network.spec.name}: is quantized, and this kind of file or option is for float models",
-            hint="use `herder export` with --format onnx or openvino, without --half and --size",
+            hint="use `herder export` with --format onnx or openvino, without --half, --size and --opset",
         )
     return ExportFacts(nms=nms, needs_nms=network.needs_nms and not nms, fixed_size=checked_size(size))
 

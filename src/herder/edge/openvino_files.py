@@ -8,6 +8,7 @@ https://docs.openvino.ai/2025/documentation/openvino-ir-format.html
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from herder.edge.engine_errors import cannot_open
 from herder.edge.engine_packages import openvino_package
 from herder.edge.export_facts import FACTS_KEY, FLOAT16_MAX, ExportFacts, read_metadata
 from herder.errors import ConfigError, ModelFileError
-from herder.files import write_atomic
+from herder.files import write_together
 from herder.spec import METADATA_KEY, ModelSpec
 
 SECTION = "herder"
@@ -37,10 +38,16 @@ def convert_onnx(path: Path) -> Any:
     Raises ModelFileError where OpenVINO cannot read the file.
     """
     ov = openvino_package()
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
     try:
         return ov.convert_model(path)
     except Exception as error:  # its converter's exceptions share no base class of their own
         raise cannot_open(path, error, f"OpenVINO {ov.__version__[:8]}") from error
+    finally:
+        # The converter sets up the root logger for itself: nobody would hear the program's own warnings any more.
+        root.setLevel(level)
+        root.handlers[:] = handlers
 
 
 def save_openvino(model: Any, out: Path, spec: ModelSpec, facts: ExportFacts, *, half: bool) -> int:
@@ -64,8 +71,7 @@ def save_openvino(model: Any, out: Path, spec: ModelSpec, facts: ExportFacts, *,
         described.set_rt_info(hashlib.sha256(weights).hexdigest(), [SECTION, WEIGHTS_KEY])
         ov.save_model(described, part, compress_to_fp16=False)
         graph = part.read_bytes()
-    write_atomic(out.with_suffix(".bin"), weights)
-    write_atomic(out, graph)  # last: a graph is never there without its weights
+    write_together([(out.with_suffix(".bin"), weights), (out, graph)])  # a graph is never there without its weights
     return len(graph) + len(weights)
 
 

@@ -43,7 +43,11 @@ def check_float(path: Path) -> tuple[ModelSpec, ExportFacts]:
     if path.suffix == ".xml":
         if not path.is_file():
             raise ModelFileError(f"{path}: no such file", hint="check the path")
-        if is_quantized_openvino(openvino_package().Core().read_model(path)):
+        try:
+            rounded = is_quantized_openvino(openvino_package().Core().read_model(path))
+        except RuntimeError as error:
+            raise ModelFileError(f"{path}: is not an OpenVINO file", hint="check the path") from error
+        if rounded:
             raise _already(path)
     if path.suffix != ".onnx":
         raise ConfigError(f"{path}: cannot be quantized", hint="wanted a .safetensors model, or a float .onnx file")

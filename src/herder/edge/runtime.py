@@ -92,11 +92,10 @@ class OpenVinoEngine:
         core = self._openvino.Core()
         try:
             model = core.read_model(path)
-            metadata = openvino_metadata(model, path)
+            self.spec, self._facts = read_metadata(openvino_metadata(model, path), path)
             self._compiled = CompiledShapes(core, self._with_photo_input(model), settings, streams)
         except RuntimeError as error:
             raise cannot_open(path, error, f"OpenVINO {self._openvino.__version__[:8]}") from error
-        self.spec, self._facts = read_metadata(metadata, path)
 
     @property
     def compile_seconds(self) -> float:

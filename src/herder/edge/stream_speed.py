@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from herder.edge.benchmark import Speed
+from herder.edge.benchmark import Speed, canvas_batch, same_canvases
 from herder.errors import ConfigError
 from herder.inference import Detector, Photo, as_rgb
 
@@ -41,25 +41,17 @@ def measure_streams(
             f"speed: {len(photos)} photos, {repeats} repeats, batches of {batch}, {streams} streams: nothing to do",
             hint="give some photos",
         )
-    wanted = detector.wanted(size=size)
-    by_shape: dict[tuple[int, int], list[Photo]] = {}
-    for photo in photos:
-        array = as_rgb(photo)
-        fit = detector.fit(array.shape[1], array.shape[0], wanted.size)
-        by_shape.setdefault((fit.canvas_height, fit.canvas_width), []).append(photo)
+    side = detector.wanted(size=size).size
 
     def detect(group: list[NDArray[np.uint8]]) -> object:
-        return detector.detect(group, size=wanted.size, batch=batch)
+        return detector.detect(group, size=side, batch=batch)
 
     whole, network, spent, network_spent = [], [], 0.0, 0.0
     with ThreadPoolExecutor(streams) as callers:
-        for same in by_shape.values():
+        for same in same_canvases(detector, photos, side):
             held = [as_rgb(photo) for photo in same[: HELD * batch]]
             groups = [[held[(i + k) % len(held)] for k in range(batch)] for i in range(0, len(held), batch)]
-            canvases = [
-                np.stack([detector.fit(a.shape[1], a.shape[0], wanted.size).apply(a) for a in group])
-                for group in groups
-            ]  # (B, H, W, 3) each
+            canvases = [canvas_batch(detector, group, side) for group in groups]  # (B, H, W, 3) each
             rounds = -(-len(same) // batch) * repeats
             before = max(streams, 1 + warmup)  # every stream has run before the clock does
             _timed(callers, detect, [groups[i % len(groups)] for i in range(before)])
@@ -71,22 +63,7 @@ def measure_streams(
             )
             network += taken
             network_spent += seconds
-    p50, p95, p99 = np.percentile(whole, (50, 95, 99)).tolist()
-    network_p50, network_p95, network_p99 = np.percentile(network, (50, 95, 99)).tolist()
-    return Speed(
-        photos=len(photos),
-        size=wanted.size,
-        batch=batch,
-        timings=len(whole),
-        photo_to_boxes_ms_p50=p50,
-        photo_to_boxes_ms_p95=p95,
-        photo_to_boxes_ms_p99=p99,
-        network_ms_p50=network_p50,
-        network_ms_p95=network_p95,
-        network_ms_p99=network_p99,
-        frames_per_second=batch * len(whole) / spent,
-        network_frames_per_second=batch * len(network) / network_spent,
-    )
+    return Speed.of(len(photos), side, batch, whole, network, spent, network_spent)
 
 
 def _timed(

@@ -47,9 +47,7 @@ class Importance(Enum):
 
 def check_pruning(network: Network, ratio: float, scope: Scope, steps: int = 1) -> None:
     """Raise ConfigError for settings without meaning, or that would leave a layer without channels."""
-    check_ratio(ratio)
-    if network.spec.architecture.quantization is not None:
-        raise ConfigError(f"{network.spec.name}: is quantized already", hint="prune first, and quantize what is left")
+    _check_network(network, ratio)
     if steps < 1:
         raise ConfigError(f"steps: {steps}", hint="wanted 1 or more")
     if scope is Scope.GLOBAL and ratio > MOST:
@@ -62,8 +60,20 @@ def check_pruning(network: Network, ratio: float, scope: Scope, steps: int = 1) 
             f"ratio: {ratio:g} would leave zero of the {sizes[name]} channels of {name}",
             hint=f"wanted at most {1 - 1 / sizes[name]:.3g}",
         )
+
+
+def _check_network(network: Network, ratio: float) -> None:
+    """Raise what stands against pruning a network, whatever its layers' channels."""
+    check_ratio(ratio)
+    check_not_quantized(network)
     if importlib.util.find_spec("torch_pruning") is None:
         raise MissingExtraError("structured pruning", "compress")
+
+
+def check_not_quantized(network: Network) -> None:
+    """Raise ConfigError for a network that rounds to int8: its scales belong to the channels as they are."""
+    if network.spec.architecture.quantization is not None:
+        raise ConfigError(f"{network.spec.name}: is quantized already", hint="prune first, and quantize what is left")
 
 
 def check_ratio(ratio: float) -> None:
@@ -95,9 +105,10 @@ def prune(
 
     Its spec lists the new channels, so that it is saved, loaded, trained and exported like any other. Counts of
     channels become multiples of ``multiple`` where a layer has that many. ``learn`` leaves the gradients of a loss in
-    the network that it is given; importance by Taylor expansion needs it. Raises ConfigError as ``check_pruning``.
+    the network that it is given; importance by Taylor expansion needs it. A layer of so few channels that none
+    would be left stays as it is. Raises ConfigError for a ratio that is not between 0 and 1, or a quantized network.
     """
-    check_pruning(network, ratio, scope)
+    _check_network(network, ratio)
     if importance is Importance.TAYLOR and learn is None:
         raise ConfigError("importance: taylor needs gradients", hint="prune with photos, or choose l1, l2 or bn")
     tp: Any = importlib.import_module("torch_pruning")
@@ -106,14 +117,16 @@ def prune(
         Importance.L1: lambda: tp.importance.MagnitudeImportance(p=1),
         Importance.L2: lambda: tp.importance.MagnitudeImportance(p=2),
         Importance.BN: lambda: tp.importance.BNScaleImportance(),
-        Importance.TAYLOR: lambda: tp.importance.GroupTaylorImportance(),
+        # As it is, in units of the loss: divided by each layer's mean, which is torch-pruning's default, a layer that
+        # matters and one that does not lose the same share.
+        Importance.TAYLOR: lambda: tp.importance.GroupTaylorImportance(group_reduction="sum", normalizer=None),
     }
     if importance is Importance.TAYLOR and learn is not None:
         learn(narrow)
         for parameter in narrow.parameters():
             if parameter.grad is None:  # what no loss depends on: nothing is lost with it
                 parameter.grad = torch.zeros_like(parameter)
-    outputs = _outputs(narrow)
+    fixed = _outputs(narrow) | {name for name, (_, n) in channels_of(narrow).items() if n * (1 - ratio) < 1}
     pruner = tp.pruner.BasePruner(
         narrow,
         torch.zeros(1, 3, 64, 64),
@@ -121,7 +134,7 @@ def prune(
         global_pruning=scope is Scope.GLOBAL,
         pruning_ratio=ratio,
         max_pruning_ratio=max(MOST, ratio),
-        ignored_layers=[layer for name, layer in narrow.named_modules() if name in outputs],
+        ignored_layers=[layer for name, layer in narrow.named_modules() if name in fixed],
         round_to=multiple if multiple > 1 else None,
         forward_fn=_trace,
     )

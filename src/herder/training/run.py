@@ -47,6 +47,17 @@ class RunSettings:
     config: TrainConfig
 
 
+def check_free(out: Path) -> None:
+    """Raise ConfigError where ``out``, the folder of a run that is to begin, holds anything already."""
+    with writing(out):
+        names = {path.name for path in out.iterdir() if path.suffix != ".part"} if out.is_dir() else set()
+    # A run that was killed while it wrote its first facts has no config.json yet: its folder is as good as empty.
+    if names - {DATASET, ENVIRONMENT}:
+        raise ConfigError(
+            f"{out}: the folder is not empty", hint="go on with that run by --resume, or choose another folder"
+        )
+
+
 def new_run_folder(out: Path | None, *, root: Path = Path("runs"), name: str = "train") -> Path:
     """Make the folder of a new run: ``out``, or the first free of ``runs/train``, ``runs/train-2``, ...
 
@@ -55,12 +66,7 @@ def new_run_folder(out: Path | None, *, root: Path = Path("runs"), name: str = "
     if out is not None:
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
-            names = {path.name for path in out.iterdir() if path.suffix != ".part"}
-        # A run that was killed while it wrote its first facts has no config.json yet: its folder is as good as empty.
-        if names - {DATASET, ENVIRONMENT}:
-            raise ConfigError(
-                f"{out}: the folder is not empty", hint="go on with that run by --resume, or choose another folder"
-            )
+        check_free(out)
         return out
     number = 1
     while True:
