@@ -32,9 +32,11 @@ from herder.cli.nas import nas_command
 from herder.cli.optimize import optimize_command
 from herder.cli.prune import prune_command
 from herder.cli.quantize import quantize_command
+from herder.cli.recipe import recipe_command
 from herder.cli.report import report_command
 from herder.cli.robustness import robustness_command
 from herder.cli.search import search_command
+from herder.cli.soup import soup_command
 from herder.cli.train import train_command
 from herder.errors import HerderError
 
@@ -64,7 +66,9 @@ app.command("optimize")(optimize_command)
 app.command("prune")(prune_command)
 app.command("quantize")(quantize_command)
 app.command("search")(search_command)
+app.command("soup")(soup_command)
 app.command("robustness")(robustness_command)
+app.command("recipe")(recipe_command)
 app.command("report")(report_command)
 app.command("learn")(learn_command)
 
