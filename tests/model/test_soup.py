@@ -125,7 +125,7 @@ def test_batches_count_by_their_photos() -> None:
     network = networks(1)[0]
     stem = network.backbone.stem.bn
     conv = network.backbone.stem.conv
-    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 255
+    images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
     reestimate_norms(network, [images[:1], images[1:]])
     with torch.no_grad():
         mean = conv(network.normalise(images)).mean(dim=(0, 2, 3))
@@ -138,3 +138,5 @@ def test_without_photos_the_statistics_stay() -> None:
     with pytest.raises(DataError, match="no photo"):
         reestimate_norms(network, [])
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    with pytest.raises(DataError, match="no variance"):
+        reestimate_norms(network, [torch.zeros(1, 3, 32, 32)])

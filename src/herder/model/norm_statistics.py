@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from herder.errors import DataError
+from herder.inference import STRIDE
 from herder.model.network import Network
 
 
@@ -21,7 +22,7 @@ def reestimate_norms(network: Network, batches: Iterable[Tensor]) -> int:
     """Give each batch norm the mean and variance that it sees on ``batches`` (B, 3, H, W); returns the photos seen.
 
     The norms run in training mode, each batch counts by its photos, and everything else stays as it is. Raises
-    DataError where there is no photo; the statistics are then as they were.
+    DataError where there is no photo (the statistics are then as they were), or a batch is a single cell.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     modes = [(module, module.training) for module in network.modules()]
@@ -30,6 +31,10 @@ def reestimate_norms(network: Network, batches: Iterable[Tensor]) -> int:
     network.eval()
     try:
         for images in batches:
+            if len(images) * (images.shape[2] // STRIDE) * (images.shape[3] // STRIDE) < 2:
+                raise DataError(
+                    f"norm statistics: one photo of {STRIDE} x {STRIDE} pixels has no variance", hint="use a larger size"
+                )
             seen += len(images)
             for norm in norms:
                 norm.train()

@@ -78,7 +78,9 @@ def greedy_choice(
     ((1, 2), [(2, 0.8, True), (0, 0.1, False)])
     """
     first, *others = sorted(range(len(scores)), key=lambda i: -scores[i])
-    kept, best, tried = (first,), scores[first], []
+    kept: tuple[int, ...] = (first,)
+    best = scores[first]
+    tried: list[tuple[int, float, bool]] = []
     for i in others:
         score = measure((*kept, i))
         better = score >= best
