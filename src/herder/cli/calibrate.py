@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from herder.cli.evaluation_output import SET_ASIDE, chosen_split, progress_bars, tell_problems
+from herder.cli.model_argument import RunModel
 from herder.data.records import Problem, Severity
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ HTML, JSON = "calibration.html", "calibration.json"
 
 
 def calibrate_command(
-    model: CalibratedModel,
+    model: RunModel,
     data: Annotated[Path, typer.Argument(help="Labelled photos: a YOLO, COCO or VOC folder or file.")],
     out: Annotated[
         Path | None,

@@ -41,14 +41,18 @@ FloatModel = Annotated[
 TeacherModel = Annotated[
     Path,
     typer.Argument(
-        parser=_with_weights, metavar="TEACHER", help="Model file to learn from, or a name; it knows the photos' classes."
+        parser=_with_weights,
+        metavar="TEACHER",
+        help="Model file to learn from, or a name; it knows the photos' classes.",
     ),
 ]
 
 InitModel = Annotated[
     Path | None,
     typer.Option(
-        parser=_with_weights, metavar="MODEL", help="Start from this model's weights, whatever its classes; file or name."
+        parser=_with_weights,
+        metavar="MODEL",
+        help="Start from this model's weights, whatever its classes; file or name.",
     ),
 ]
 """``--init`` of everything that trains."""

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from herder.api.optimize_choices import Prefer
 from herder.cli.evaluation_output import SET_ASIDE, progress_bars, tell_problems
+from herder.cli.model_argument import TeacherOption, WeightsModel
 from herder.cli.train import INTERRUPTED, assignments
 from herder.errors import ConfigError
 

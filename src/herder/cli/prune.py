@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from herder.cli.model_argument import WeightsModel
 from herder.cli.train import SET_ASIDE, assignments
 from herder.errors import ConfigError
 

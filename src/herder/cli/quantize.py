@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from herder.cli.evaluation_output import SET_ASIDE, progress_bars, tell_problems
+from herder.cli.model_argument import FloatModel
 from herder.cli.quantize_in_torch import TrainingFlags, quantize_aware, quantize_pt2e
 from herder.errors import ConfigError
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from herder.cli.evaluation_output import SET_ASIDE, chosen_split, progress_bars, tell_problems
+from herder.cli.model_argument import RunModel
 from herder.data.records import Problem, Severity
 from herder.errors import ConfigError
 
