@@ -65,7 +65,8 @@ class Augmentation:
         unknown = [word for word in words if word != FLIP and not (word.isascii() and word.isdigit())]
         if unknown:
             raise ConfigError(
-                f"tta {text!r}: {unknown[0]!r} is neither {FLIP!r} nor a size in pixels", hint="such as flip or flip,480"
+                f"tta {text!r}: {unknown[0]!r} is neither {FLIP!r} nor a size in pixels",
+                hint="such as flip or flip,480",
             )
         if len(set(words)) < len(words):
             raise ConfigError(f"tta {text!r}: a view comes twice", hint="name each once")
@@ -98,6 +99,8 @@ class AugmentedDetector(Detector):
         self.augmentation = Augmentation.read(views)
         self.merge = merge
         self._plain = Detector(engine)
+        if merge is Merge.WBF:
+            self.looks = (len(self.augmentation.sizes) + 1) * (2 if self.augmentation.flip else 1)
         for size in self.augmentation.sizes:
             self._plain.wanted(size=size)
 
@@ -152,14 +155,12 @@ class AugmentedDetector(Detector):
             yield from self._detect_views(waiting, wanted, batch)
 
     def _detect_views(self, photos: list[NDArray[np.uint8]], wanted: Wanted, batch: int) -> Iterator[Detections]:
-        floor = min(wanted.score, float(tempered(VIEW_FLOOR, self.spec.temperature)))
+        floor = min(wanted.score * self.looks, float(tempered(VIEW_FLOOR, self.spec.temperature)))
         limit = max(wanted.limit, VIEW_LIMIT)
         views = []
         for view in self.augmentation.views(wanted.size):
             shown = [np.ascontiguousarray(photo[:, ::-1]) for photo in photos] if view.mirrored else photos
-            found = self._plain.detect(
-                shown, score=floor, iou=wanted.iou, size=view.size, limit=limit, batch=batch
-            )
+            found = self._plain.detect(shown, score=floor, iou=wanted.iou, size=view.size, limit=limit, batch=batch)
             if view.mirrored:
                 found = [unmirrored(one, photo.shape[1]) for one, photo in zip(found, photos, strict=True)]
             views.append(found)

@@ -62,6 +62,9 @@ class Wanted:
 class Detector:
     """A network with everything around it; ``herder.load`` makes one from a file."""
 
+    looks: int = 1
+    """By how much the score of what only one look at a photo sees is divided (``AugmentedDetector`` looks often)."""
+
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herder.errors import ConfigError, ModelFileError
-from herder.inference import Detector
+from herder.inference import Detector, Engine
 
 if TYPE_CHECKING:
     from herder.edge.export import ExportResult
@@ -17,14 +17,22 @@ if TYPE_CHECKING:
 ENGINES = ("auto", "torch", "onnx", "openvino")
 
 
-def load(path: str | Path, *, engine: str = "auto", threads: int | None = None) -> Detector:
+def load(path: str | Path, *, engine: str = "auto", threads: int | None = None, tta: str | None = None) -> Detector:
     """Open a model file: ``.safetensors`` runs in torch, ``.onnx`` in ONNX Runtime or OpenVINO, ``.xml`` in OpenVINO.
 
     ``engine`` is ``auto``, ``torch``, ``onnx`` or ``openvino``; ``threads`` the number of CPU threads, all physical
-    cores where None. Raises ModelFileError for a file that is no herder model, ConfigError for an engine that cannot
-    run it.
+    cores where None; ``tta`` further views of each photo, such as ``flip,480``: mirrored, and at 480 pixels. Raises
+    ModelFileError for a file that is no herder model, ConfigError for an engine or views that it cannot run.
     """
-    path = Path(path)
+    made = _open(Path(path), engine, threads)
+    if tta is None:
+        return Detector(made)
+    from herder.augmented_inference import AugmentedDetector
+
+    return AugmentedDetector(made, tta)
+
+
+def _open(path: Path, engine: str, threads: int | None) -> Engine:
     if engine not in ENGINES:
         raise ConfigError(f"engine {engine!r} is not known", hint=f"use one of {', '.join(ENGINES)}")
     if path.suffix in (".onnx", ".xml"):
@@ -32,7 +40,7 @@ def load(path: str | Path, *, engine: str = "auto", threads: int | None = None) 
             raise ConfigError(f"{path}: torch cannot run an exported file", hint="use --engine onnx or openvino")
         from herder.edge.engine_files import open_engine
 
-        return Detector(open_engine(path, engine, threads))
+        return open_engine(path, engine, threads)
     if path.suffix == ".safetensors":
         if engine not in ("auto", "torch"):
             raise ConfigError(f"{path}: {engine} cannot run a safetensors file", hint=f"`herder export {path}` first")
@@ -43,7 +51,7 @@ def load(path: str | Path, *, engine: str = "auto", threads: int | None = None) 
 
         if threads:
             torch.set_num_threads(threads)
-        return Detector(TorchEngine(load_model(path)))
+        return TorchEngine(load_model(path))
     if not path.exists():
         raise ModelFileError(f"{path}: no such file", hint="check the path, or train a model first")
     raise ModelFileError(

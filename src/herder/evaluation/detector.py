@@ -62,7 +62,7 @@ def evaluate_detector(
     last: list[Problem] = []
     photos = _photos(dataset.records, read, last, on_problem)
     found = [Detections.empty(dataset.class_names) for _ in dataset.records]
-    floor = score_floor(detector.spec)
+    floor = score_floor(detector.spec) / detector.looks
     stream = detector.stream(photos, score=floor, size=size, limit=DETECTIONS_A_PHOTO, batch=batch)
     for done, detections in enumerate(stream):
         renamed = to_data_classes(detections, mapping, dataset.class_names)
