@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from herder.cli.augmentation_option import Tta, TtaMerge, augmented
 from herder.cli.detect_outputs import (
     CocoOutput,
     JsonOutput,
@@ -56,6 +57,8 @@ def detect_command(
     ] = None,
     size: Annotated[int | None, typer.Option(help="Longest side in pixels; the model's own if not given.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 1,
+    tta: Tta = None,
+    tta_merge: TtaMerge = None,
     engine: Annotated[str, typer.Option(help="auto, torch, onnx or openvino.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all physical cores if not given.")] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders of folders too.")] = False,
@@ -76,7 +79,7 @@ def detect_command(
     from herder.api import load  # here, since it may load torch
 
     aside = _Aside()
-    detector = load(model, engine=engine, threads=threads)
+    detector = augmented(load(model, engine=engine, threads=threads), tta, tta_merge)
     paths = find_photos(photos, recursive=recursive, problem=aside.add)
     if not paths:
         raise DataError("no photos found", hint="name photos, folders of photos or patterns")
@@ -85,9 +88,9 @@ def detect_command(
         fit = detector.fit(4, 3, wanted.size)  # the shape of most photos
         faster = faster_engine(model, threads, canvas=(fit.canvas_height, fit.canvas_width), photos=len(paths))
         if faster != "onnx":
-            detector = load(model, engine=faster, threads=threads)
+            detector = augmented(load(model, engine=faster, threads=threads), tta, tta_merge)
     names = short_names(paths)
-    head = {"model": str(model), "score": wanted.score, "size": wanted.size}
+    head = {"model": str(model), "score": wanted.score, "size": wanted.size, **({"tta": tta} if tta else {})}
     shown: list[Output] = [JsonOutput(head, aside.photos) if as_json else TableOutput()]
     if out:
         shown.append(pictures := PictureOutput(out, names))

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from herder.augmented_inference import Merge
+from herder.cli.augmentation_option import Tta, TtaMerge, augmented
 from herder.cli.evaluate_rules import Measured, WantedNumbers, measure
 from herder.cli.evaluation_output import SET_ASIDE, chosen_split, progress_bars, tell_problems
 from herder.cli.model_argument import RunModelOrNone
@@ -51,6 +53,8 @@ def evaluate_command(
     split: Annotated[str | None, typer.Option(help="Split of the dataset.", show_default="val")] = None,
     size: Annotated[int | None, typer.Option(help="Longest side in pixels; the model's own if not given.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 8,
+    tta: Tta = None,
+    tta_merge: TtaMerge = None,
     engine: Annotated[str, typer.Option(help="auto, torch, onnx or openvino.")] = "auto",
     count_as: Annotated[
         list[str] | None,
@@ -85,15 +89,25 @@ def evaluate_command(
     """
     wanted = WantedNumbers(rules, verified, hierarchy, class_table, at_precision, at_recall, beta)
     if predictions or truth:
-        if not (predictions and truth) or model or data or save_coco:
+        if not (predictions and truth) or model or data or save_coco or tta or tta_merge:
             raise ConfigError(
-                "evaluate: --predictions and --truth go together, without a model, data or --save-coco",
+                "evaluate: --predictions and --truth go together, without a model, data, --save-coco or --tta",
                 hint="herder evaluate --predictions found.json --truth annotations.json",
             )
         outcome = _evaluate_files(predictions, truth, wanted)
     elif model and data:
         outcome = _evaluate_model(
-            model, data, split, size, batch, engine, save_coco, _renaming(count_as or []), wanted, quiet=as_json
+            model,
+            data,
+            split,
+            size,
+            batch,
+            engine,
+            (tta, tta_merge),
+            save_coco,
+            _renaming(count_as or []),
+            wanted,
+            quiet=as_json,
         )
     else:
         raise ConfigError("evaluate: a model and a dataset are needed", hint="herder evaluate MODEL DATA")
@@ -128,6 +142,7 @@ def _evaluate_model(
     size: int | None,
     batch: int,
     engine: str,
+    views: tuple[str | None, Merge | None],
     save_coco: Path | None,
     count_as: dict[str, str],
     wanted: WantedNumbers,
@@ -136,7 +151,7 @@ def _evaluate_model(
 ) -> _Outcome:
     from herder.api import load  # here, since it may load torch
 
-    detector = load(model, engine=engine)
+    detector = augmented(load(model, engine=engine), *views)
     dataset = read_dataset(data, split=chosen_split(data, split))
     problems = list(dataset.problems)
     with progress_bars(quiet=quiet) as advance:
@@ -163,6 +178,7 @@ def _evaluate_model(
     def sections() -> list[Section]:
         speed = f"{per_photo:.1f} ms a photo on this machine, from file to boxes, in batches of {batch}"
         facts = [("Measured at", f"{size} pixels")] if size else []
+        facts += [("Looks at each photo", views[0])] if views[0] else []
         first = [*measured.sections(seen.class_names), flag_section(flags)]
         return [
             *first,
@@ -170,6 +186,7 @@ def _evaluate_model(
         ]
 
     about = {"model": str(model), "data": str(data), "split": dataset.split, "ms_per_photo": round(per_photo, 2)}
+    about |= {"tta": views[0]} if views[0] else {}
     return _Outcome(measured, about, sections, problems, flags)
 
 
