@@ -138,8 +138,10 @@ class AugmentedDetector(Detector):
         if self.merge is Merge.WBF:
             one = fuse_detections(found)
         else:
-            names = ("boxes", "scores", "classes")
-            every = Detections(*(np.concatenate([getattr(view, name) for view in found]) for name in names))
+            boxes, scores, classes = (
+                np.concatenate([getattr(view, name) for view in found]) for name in ("boxes", "scores", "classes")
+            )
+            every = Detections(boxes, scores, classes)
             kept = every[nms(every.boxes, every.scores, every.classes, wanted.iou, wanted.limit)]
             one = Detections(kept.boxes, kept.scores, kept.classes, self.class_names)
         return one.above(wanted.score)[: wanted.limit]

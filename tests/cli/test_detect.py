@@ -365,3 +365,21 @@ def test_many_photos_run_in_the_faster_engine(tmp_path, monkeypatch):
     wrong = runner.invoke(app, ["detect", "model.onnx", str(tmp_path), "--size", "0"])
     assert isinstance(wrong.exception, ConfigError)
     assert len(asked) == 1  # no trial for a size that cannot be
+
+
+def test_further_looks_find_the_same_animal(herder, tmp_path):
+    draw(tmp_path / "a.png")
+    found = herder(tmp_path / "a.png", "--tta", "flip,96", "--json")
+    assert found.exit_code == 0
+    told = json.loads(found.stdout)
+    assert told["tta"] == "flip,96"
+    np.testing.assert_allclose(told["photos"][0]["detections"][0]["box"], [16, 8, 40, 24], atol=1)
+    assert told["photos"][0]["detections"][0]["score"] == pytest.approx(0.9)
+    plain = json.loads(herder(tmp_path / "a.png", "--json").stdout)
+    assert "tta" not in plain
+
+
+def test_views_that_are_none_are_refused_before_any_photo(herder, tmp_path):
+    draw(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match="neither 'flip' nor a size"):
+        raise herder(tmp_path / "a.png", "--tta", "turn").exception

@@ -175,3 +175,23 @@ def test_a_missing_file_is_an_error(files: list[str], tmp_path: Path) -> None:
     result = run(*files)
     assert isinstance(result.exception, HerderError)
     assert "found.json: no such file" in str(result.exception)
+
+
+def test_further_looks_at_each_photo(model: str, photos: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    plain = json.loads(run(model, photos, "--json").output)
+    found = json.loads(run(model, photos, "--tta", "flip,128", "--json", "--report", report).output)
+    assert "tta" not in plain
+    assert found["tta"] == "flip,128"
+    assert found["metrics"]["recall"] == plain["metrics"]["recall"]  # it knows the truth in every view
+    assert "flip,128" in report.read_text()
+    assert "flip" in run(model, photos, "--tta", "flip", "--tta-merge", "nms").output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--tta", "mirror"], "neither"), (["--tta", "flip,100"], "multiple"), (["--tta-merge", "wbf"], "only one look")],
+)
+def test_looks_that_cannot_be_are_refused(model: str, photos: Path, words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        raise run(model, photos, *words).exception or AssertionError("nothing was refused")
