@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from herder.boxes import as_boxes
+from herder.boxes import FloatArray, as_boxes
 from herder.data.records import Dataset
 from herder.drawing import TRUTH, draw_boxes
 from herder.errors import DataError
@@ -97,9 +97,8 @@ def _examples(breakdown: ErrorBreakdown, dataset: Dataset) -> list[Picture]:
     return pictures
 
 
-def draw_example(photo: NDArray[np.uint8], example: ErrorExample) -> NDArray[np.uint8]:
-    """The part of ``photo`` (H, W, 3) around one error, its boxes drawn; the longest side is 360 pixels."""
-    boxes = as_boxes([box for box in (example.labelled, example.box) if box is not None])
+def crop_around(photo: NDArray[np.uint8], boxes: FloatArray) -> tuple[NDArray[np.uint8], FloatArray]:
+    """The part of ``photo`` (H, W, 3) around boxes (N, 4), N > 0, at most 360 pixels long, and the boxes in it."""
     height, width = photo.shape[:2]
     corners = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
     margin = max(24.0, 0.6 * float((corners[2:] - corners[:2]).max()))
@@ -110,12 +109,18 @@ def draw_example(photo: NDArray[np.uint8], example: ErrorExample) -> NDArray[np.
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     sides = max(1, round(part.shape[1] * factor)), max(1, round(part.shape[0] * factor))
     part = np.asarray(cv2.resize(part, sides, interpolation=how), np.uint8)
-    shift = np.array([left, top, left, top], np.float32)
+    return part, as_boxes((boxes - np.array([left, top, left, top], np.float32)) * factor)
+
+
+def draw_example(photo: NDArray[np.uint8], example: ErrorExample) -> NDArray[np.uint8]:
+    """The part of ``photo`` (H, W, 3) around one error, its boxes drawn; the longest side is 360 pixels."""
+    there = [box for box in (example.labelled, example.box) if box is not None]
+    part, boxes = crop_around(photo, as_boxes(there))
     if example.labelled is not None:
-        box = (as_boxes([example.labelled]) - shift) * factor
         missed = example.box is None
-        part = draw_boxes(part, box, ["missed"] if missed else (), color=MISS if missed else TRUTH, dashed=not missed)
+        part = draw_boxes(
+            part, boxes[:1], ["missed"] if missed else (), color=MISS if missed else TRUTH, dashed=not missed
+        )
     if example.box is not None:
-        label = f"{example.found_as} {example.score:.2f}"
-        part = draw_boxes(part, (as_boxes([example.box]) - shift) * factor, [label], color=FALSE_ALARM)
+        part = draw_boxes(part, boxes[-1:], [f"{example.found_as} {example.score:.2f}"], color=FALSE_ALARM)
     return part
