@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -97,8 +99,13 @@ def _examples(breakdown: ErrorBreakdown, dataset: Dataset) -> list[Picture]:
     return pictures
 
 
-def crop_around(photo: NDArray[np.uint8], boxes: FloatArray) -> tuple[NDArray[np.uint8], FloatArray]:
-    """The part of ``photo`` (H, W, 3) around boxes (N, 4), N > 0, at most 360 pixels long, and the boxes in it."""
+def crop_around(
+    photo: NDArray[np.uint8], boxes: FloatArray
+) -> tuple[NDArray[np.uint8], Callable[[FloatArray], FloatArray]]:
+    """The part of ``photo`` (H, W, 3) around boxes (N, 4), N > 0, its longest side 360 pixels.
+
+    The function beside it takes boxes (M, 4) from the photo to the part.
+    """
     height, width = photo.shape[:2]
     corners = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
     margin = max(24.0, 0.6 * float((corners[2:] - corners[:2]).max()))
@@ -109,13 +116,15 @@ def crop_around(photo: NDArray[np.uint8], boxes: FloatArray) -> tuple[NDArray[np
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     sides = max(1, round(part.shape[1] * factor)), max(1, round(part.shape[0] * factor))
     part = np.asarray(cv2.resize(part, sides, interpolation=how), np.uint8)
-    return part, as_boxes((boxes - np.array([left, top, left, top], np.float32)) * factor)
+    shift = np.array([left, top, left, top], np.float32)
+    return part, lambda others: as_boxes((others - shift) * np.float32(factor))
 
 
 def draw_example(photo: NDArray[np.uint8], example: ErrorExample) -> NDArray[np.uint8]:
     """The part of ``photo`` (H, W, 3) around one error, its boxes drawn; the longest side is 360 pixels."""
     there = [box for box in (example.labelled, example.box) if box is not None]
-    part, boxes = crop_around(photo, as_boxes(there))
+    part, place = crop_around(photo, as_boxes(there))
+    boxes = place(as_boxes(there))
     if example.labelled is not None:
         missed = example.box is None
         part = draw_boxes(

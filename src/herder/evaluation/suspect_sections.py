@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from herder.boxes import as_boxes
+from herder.boxes import FloatArray, as_boxes
 from herder.data.records import Dataset
 from herder.drawing import TRUTH, draw_boxes, grid
 from herder.errors import DataError
@@ -32,16 +32,18 @@ MEANINGS = {
 }
 
 
-def draw_suspect(photo: NDArray[np.uint8], suspect: Suspect) -> NDArray[np.uint8]:
-    """The part of ``photo`` (H, W, 3) around a suspect: its label dashed, what was found with scores."""
-    labels = len(suspect.labelled)
-    part, boxes = crop_around(photo, as_boxes(np.concatenate([suspect.labelled, suspect.found.boxes])))
-    unsupported = suspect.kind is SuspectKind.UNSUPPORTED
-    part = draw_boxes(part, boxes[:labels], color=MISS if unsupported else TRUTH, dashed=True)
-    names = [
-        f"{name} {score:.2f}" for name, score in zip(suspect.found.names, suspect.found.scores.tolist(), strict=True)
-    ]
-    return draw_boxes(part, boxes[labels:], names, color=FALSE_ALARM)
+def draw_suspect(photo: NDArray[np.uint8], suspect: Suspect, labels: FloatArray) -> NDArray[np.uint8]:
+    """The part of ``photo`` (H, W, 3) around a suspect: all ``labels`` (M, 4) dashed, what was found there with scores.
+
+    The label of an unsupported one is yellow.
+    """
+    found = suspect.found
+    part, place = crop_around(photo, as_boxes(np.concatenate([suspect.labelled, found.boxes])))
+    part = draw_boxes(part, place(labels), color=TRUTH, dashed=True)
+    if suspect.kind is SuspectKind.UNSUPPORTED:
+        part = draw_boxes(part, place(suspect.labelled), color=MISS)
+    names = [f"{name} {score:.2f}" for name, score in zip(found.names, found.scores.tolist(), strict=True)]
+    return draw_boxes(part, place(found.boxes), names, color=FALSE_ALARM)
 
 
 def suspect_grid(dataset: Dataset, suspects: Sequence[Suspect], shown: int = SHOWN) -> NDArray[np.uint8] | None:
@@ -56,7 +58,7 @@ def suspect_grid(dataset: Dataset, suspects: Sequence[Suspect], shown: int = SHO
             photo = read_image(path)
         except DataError:
             continue  # it could be read when the models looked at it, and the list still names it
-        pictures.append(draw_suspect(photo, suspect))
+        pictures.append(draw_suspect(photo, suspect, dataset[suspect.photo].boxes))
         captions.append(f"{suspect.suspicion:.2f} {path.name}")
     return grid(pictures, cell=300, columns=min(4, len(pictures)), captions=captions) if pictures else None
 
@@ -83,7 +85,7 @@ def suspect_sections(
     parts = [
         Section(
             kind.value.capitalize(),
-            f"{MEANINGS[kind].capitalize()}. Labels are dashed, green or (unsupported) yellow; finds are orange.",
+            f"{MEANINGS[kind].capitalize()}. Labels are dashed green, what was found orange, what was not yellow.",
             pictures=[Picture.of(grids[kind], f"Parts of photos with suspect labels: {kind.value}")],
         )
         for kind in SuspectKind
