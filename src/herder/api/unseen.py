@@ -137,7 +137,11 @@ def judge_photos(
     for number, (judge, indices) in enumerate(zip(judges, chosen, strict=True), start=1):
         if not indices:
             continue
-        what = f"model {number} of {len(judges)}"
+
+        def tell(done: int, total: int, what: str = f"model {number} of {len(judges)}") -> None:
+            if progress:
+                progress(what, done, total)
+
         _, detections = predictions_of(
             load(judge.path),
             dataset.select(indices),
@@ -145,7 +149,7 @@ def judge_photos(
             file_sha256(judge.path),
             size=size,
             batch=batch,
-            progress=None if progress is None else lambda done, total, what=what: progress(what, done, total),
+            progress=tell,
             on_problem=note,
         )
         for i, one in zip(indices, detections, strict=True):

@@ -19,6 +19,7 @@ from herder.cli.dataset_output import SET_ASIDE, DataArgument, progress_bar, rep
 from herder.cli.dataset_report import report_command
 from herder.cli.dataset_split import split_command
 from herder.cli.fetch import fetch_app
+from herder.cli.suspects import suspects_command
 from herder.cli.synthesize import synthesize_command
 from herder.data.formats import Format, read_dataset, read_splits, write_splits
 from herder.data.pasture.config import Light, PastureConfig
@@ -34,6 +35,7 @@ data_app.command("split")(split_command)
 data_app.command("clean")(clean_command)
 data_app.command("diff")(diff_command)
 data_app.command("report")(report_command)
+data_app.command("suspects")(suspects_command)
 data_app.command("synthesize")(synthesize_command)
 data_app.add_typer(fetch_app, name="fetch")
 
