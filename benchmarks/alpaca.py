@@ -3,11 +3,11 @@
     python benchmarks/alpaca.py --shared ../shared --recipe-run runs/alpaca --scratch-runs RUN RUN RUN \
         --peer-python PEER/bin/python --peer-weights PEER.pt
 
-Rows: the peer's YOLOv8n and herder-n, both trained from scratch at 320 px by benchmarks/peer.py; the imported yolox-nano
-before training, every COCO animal counted as an alpaca, and the seeds of the recipe after it; the shipped model in
-float16 and in int8. Accuracy is on val, with BCa intervals over photos; precision and recall at the score threshold with
-the best F1. Times are medians from a decoded photo to boxes, each model in its faster engine, in turns. Figures go to
-benchmarks/results/alpaca.json.
+Rows: the peer's YOLOv8n and herder-n, both trained from scratch at 320 px by benchmarks/peer.py; the imported
+yolox-nano before training, every COCO animal counted as an alpaca, and the seeds of the recipe after it; the shipped
+model in float16 and in int8. Accuracy is on val, with BCa intervals over photos; precision and recall at the score
+threshold with the best F1. Times are medians from a decoded photo to boxes, each model in its faster engine, in turns.
+Figures go to benchmarks/results/alpaca.json.
 """
 
 from __future__ import annotations
