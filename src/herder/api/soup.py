@@ -21,6 +21,7 @@ from herder.evaluation import evaluate_detector
 from herder.evaluation.detector import log_problem
 from herder.evaluation.metrics import Metrics
 from herder.evaluation.prediction_store import file_sha256
+from herder.files import check_writable
 from herder.inference import Detector
 from herder.model.engine import TorchEngine
 from herder.model.files import load_model, save_model
@@ -192,6 +193,7 @@ def _check(
             raise ConfigError(f"{models[i]}: is the same model as {models[digests.index(digest)]}", hint="name it once")
     if out.resolve() in {path.resolve() for path in models}:
         raise ConfigError(f"{out}: is one of the models, which are not changed", hint="choose another name")
+    check_writable(out)
     if settings.method is Method.GREEDY and data is None:
         raise ConfigError("soup: a greedy soup needs labelled photos to choose on", hint="give --data and --split")
     if data is not None and not any((~record.ignore).any() for record in data):

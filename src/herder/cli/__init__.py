@@ -25,6 +25,7 @@ from herder.cli.distill import distill_command
 from herder.cli.evaluate import evaluate_command
 from herder.cli.export import export_command
 from herder.cli.generate import generate_app
+from herder.cli.grow import grow_command
 from herder.cli.importing import import_command
 from herder.cli.learn import learn_command
 from herder.cli.models import models_app
@@ -56,6 +57,7 @@ app.command("evaluate")(evaluate_command)
 app.command("detect")(detect_command)
 app.command("distill")(distill_command)
 app.command("export")(export_command)
+app.command("grow")(grow_command)
 app.command("import")(import_command)
 app.command("benchmark")(benchmark_command)
 app.command("calibrate")(calibrate_command)
