@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from herder.augmented_inference import AugmentedDetector, Merge
 from herder.data.records import Dataset, ImageRecord, Problem
 from herder.detections import Detections
 from herder.errors import ConfigError, ModelFileError, ResourceError
@@ -166,3 +167,19 @@ def test_what_cannot_be_used(dataset: Dataset, tmp_path: Path) -> None:
         file_sha256(tmp_path / "no.onnx")
     with pytest.raises(ModelFileError, match="cannot be read"):
         file_sha256(tmp_path)
+
+
+def test_further_looks_at_the_photos_are_another_run(dataset: Dataset, tmp_path: Path) -> None:
+    store, engine = PredictionStore(tmp_path / "store"), BrightSpots()
+    detectors = [
+        Detector(engine),
+        AugmentedDetector(engine, "flip"),
+        AugmentedDetector(engine, "flip", Merge.NMS),
+        AugmentedDetector(engine, "flip,96"),
+    ]
+    for detector in detectors:
+        predictions_of(detector, dataset, store, "digest")
+    assert len(list(store.folder.iterdir())) == len(detectors)
+    calls = engine.calls
+    predictions_of(AugmentedDetector(engine, "flip"), dataset, store, "digest")
+    assert engine.calls == calls

@@ -20,6 +20,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from herder.augmented_inference import AugmentedDetector
 from herder.data.records import Dataset, Problem
 from herder.detections import Detections
 from herder.errors import ConfigError, ModelFileError
@@ -53,10 +54,13 @@ class PredictionKey:
     """Detections kept of a photo."""
     engine: str = ""
     """The class of the engine: ONNX Runtime and OpenVINO differ in the last digits."""
+    looks: str = ""
+    """Further views of each photo, and how they are merged; "" where there is one look."""
 
     def digest(self) -> str:
-        """SHA-256 in hex over all fields and herder's version, whose code decides too."""
-        text = json.dumps({**asdict(self), "herder_version": version("herder")}, sort_keys=True)
+        """SHA-256 in hex over all fields and herder's version, whose code decides too; of ``looks`` only where named."""
+        content = {name: value for name, value in asdict(self).items() if name != "looks" or value}
+        text = json.dumps({**content, "herder_version": version("herder")}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -153,10 +157,11 @@ def prediction_key(detector: Detector, dataset: Dataset, model_sha256: str, size
         model_sha256,
         photos_sha256(dataset),
         size or detector.engine.fixed_size or detector.spec.input_size,
-        score_floor(detector.spec),
+        score_floor(detector.spec) / detector.looks,
         detector.spec.nms_iou,
         DETECTIONS_A_PHOTO,
         type(detector.engine).__name__,
+        f"{detector.augmentation} {detector.merge.value}" if isinstance(detector, AugmentedDetector) else "",
     )
 
 
