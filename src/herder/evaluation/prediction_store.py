@@ -58,7 +58,7 @@ class PredictionKey:
     """Further views of each photo, and how they are merged; "" where there is one look."""
 
     def digest(self) -> str:
-        """SHA-256 in hex over all fields and herder's version, whose code decides too; of ``looks`` only where named."""
+        """SHA-256 in hex over all fields and herder's version, whose code decides too; ``looks`` only where named."""
         content = {name: value for name, value in asdict(self).items() if name != "looks" or value}
         text = json.dumps({**content, "herder_version": version("herder")}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
