@@ -105,6 +105,8 @@ def test_folds_judge_the_photos_they_have_not_seen(crossval: Path, data: Path, t
         ("images/train/b.png", "missing", 1),
         ("images/train/c.png", "unsupported", 1),
     ]
+    assert [p["photo"] for p in told["photos"]] == ["images/train/b.png", "images/train/c.png"]
+    assert told["photos"][0]["suspicion"] == told["suspects"][0]["suspicion"] == pytest.approx(0.9)
     assert told["suspects"][0]["found"][0]["bbox"] == [36, 8, 24, 32]
     assert told["confidence"]["classes"]["alpaca"] == pytest.approx(0.9 * 3 / 4)
     assert [m["seen"] for m in told["models"]] == [2, 2]

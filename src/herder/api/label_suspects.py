@@ -82,6 +82,10 @@ class SuspectRun:
                 "small, medium, large": list(c.sizes),
                 "background": c.background,
             },
+            "photos": [
+                {"photo": names[i], "suspicion": round(max(s.suspicion for s in self.suspects if s.photo == i), 4)}
+                for i in self.photo_order()
+            ],
             "counts": {kind.value: len(self.of(kind)) for kind in SuspectKind},
             "suspects": rows,
         }
