@@ -133,17 +133,21 @@ def test_missing_animals_become_boxes_to_be_ignored_in_a_copy(crossval: Path, da
     copy = tmp_path / "copy"
     result = run(crossval, data, "--out", tmp_path / "out", "--as-ignore", copy)
     assert result.exit_code == 0
-    assert "1 missing animals are boxes to be ignored" in result.stdout
+    assert "training will ignore 1 of these" in result.stdout
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
     train = {record.path.stem: record for record in read_dataset(copy, split="train")}
     assert train["b"].ignore.tolist() == [False, True]
     np.testing.assert_allclose(train["b"].boxes[1], RIGHT, atol=0.01)
-    assert [len(train[name]) for name in "acd"] == [1, 1, 1]
+    assert [train[name].ignore.tolist() for name in "acd"] == [[False]] * 3
     assert read_dataset(copy, split="val")[0].ignore.tolist() == [False]  # nobody asked for val
     assert (
         run(crossval, data, "--out", tmp_path / "out", "--as-ignore", tmp_path / "none", "--least", "1").exit_code == 0
     )
     assert not any(record.ignore.any() for record in read_dataset(tmp_path / "none", split="train"))
+    words = ["--as-ignore", tmp_path / "two", "--ignore", "unsupported", "--ignore", "missing"]
+    assert run(crossval, data, "--out", tmp_path / "out", *words).exit_code == 0
+    two = {record.path.stem: record.ignore.tolist() for record in read_dataset(tmp_path / "two", split="train")}
+    assert two == {"a": [False], "b": [False, True], "c": [True], "d": [False]}
 
 
 def test_model_files_with_lists_of_their_photos(model: Path, data: Path, tmp_path: Path) -> None:
@@ -174,6 +178,7 @@ def refused(error: type[HerderError], match: str, *words: object) -> None:
 def test_what_is_refused(model: Path, crossval: Path, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     refused(ConfigError, "a model and a dataset", data, "--out", out)
+    refused(ConfigError, "are for --as-ignore", crossval, data, "--out", out, "--least", "0.5")
     refused(ConfigError, "1 model files, but 0 lists", model, data, "--out", out)
     (tmp_path / "seen.txt").write_text("a.png")
     refused(

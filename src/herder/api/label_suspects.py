@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -116,41 +116,48 @@ def suspect_labels(
     return SuspectRun(part, tuple(judges), tuple(counts), confidence, tuple(suspects), len(dataset) - len(judged))
 
 
-def with_ignored(record: ImageRecord, missing: Sequence[Suspect]) -> ImageRecord:
-    """The record with a box to be ignored for each animal that seems to be missing; all else stays."""
+def with_ignored(record: ImageRecord, suspects: Sequence[Suspect]) -> ImageRecord:
+    """The record with what is suspect to be ignored: a new box for each missing animal, the label itself for others.
+
+    Boxes and classes of the labels stay as they are.
+    """
+    missing = [suspect for suspect in suspects if suspect.label is None]
+    marked = np.isin(np.arange(len(record)), [suspect.label for suspect in suspects if suspect.label is not None])
+    record = replace(record, ignore=record.ignore | marked)
     if not missing:
         return record
-    boxes = np.concatenate([record.boxes, *(suspect.found.boxes[:1] for suspect in missing)])
-    flags = BoxFlags(
-        *(
-            np.concatenate([getattr(record.flags, name), np.full(len(missing), -1, np.int8)])
-            for name in BoxFlags.names()
-        )
-    )
+    unknown = np.full(len(missing), -1, np.int8)
     return replace(
         record,
-        boxes=boxes,
+        boxes=np.concatenate([record.boxes, *(suspect.found.boxes[:1] for suspect in missing)]),
         classes=np.concatenate([record.classes, [suspect.class_id for suspect in missing]]),
         ignore=np.concatenate([record.ignore, np.ones(len(missing), np.bool_)]),
-        flags=flags,
+        flags=BoxFlags(*(np.concatenate([getattr(record.flags, name), unknown]) for name in BoxFlags.names())),
     )
 
 
 def write_as_ignore(
-    run: SuspectRun, parts: Sequence[Dataset], out: Path, format: Format, *, least: float = 0.0, link: bool = False
+    run: SuspectRun,
+    parts: Sequence[Dataset],
+    out: Path,
+    format: Format,
+    *,
+    kinds: Collection[SuspectKind] = (SuspectKind.MISSING,),
+    least: float = 0.0,
+    link: bool = False,
 ) -> int:
-    """Write a copy of a dataset in which missing animals are boxes to be ignored; returns how many there are.
+    """Write a copy of a dataset in which suspects of these ``kinds`` are to be ignored; returns how many there are.
 
     ``parts`` are all splits, of which only the photos that were judged change; suspicions under ``least`` are left out.
     Raises DataError where ``out`` holds anything.
     """
-    missing: dict[Path, list[Suspect]] = {}
-    for suspect in run.of(SuspectKind.MISSING):
-        if suspect.suspicion >= least:
-            missing.setdefault(run.dataset[suspect.photo].path, []).append(suspect)
+    chosen: dict[Path, list[Suspect]] = {}
+    for suspect in run.suspects:
+        if suspect.kind in kinds and suspect.suspicion >= least:
+            chosen.setdefault(run.dataset[suspect.photo].path, []).append(suspect)
     changed = [
-        replace(part, records=tuple(with_ignored(record, missing.get(record.path, [])) for record in part))
+        replace(part, records=tuple(with_ignored(record, chosen.get(record.path, [])) for record in part))
         for part in parts
     ]
     write_splits(changed, out, format, link=link)
-    return sum(map(len, missing.values()))
+    return sum(map(len, chosen.values()))

@@ -14,6 +14,7 @@ from rich.table import Table
 from herder.cli.evaluation_output import SET_ASIDE, progress_bars, tell_problems
 from herder.data.records import Dataset, Severity
 from herder.errors import ConfigError, DataError
+from herder.evaluation.label_suspects import SuspectKind
 
 if TYPE_CHECKING:
     from herder.api.label_suspects import SuspectRun
@@ -39,7 +40,14 @@ def suspects_command(
     ] = False,
     as_ignore: Annotated[
         Path | None,
-        typer.Option(help="Also write a copy of the dataset in which missing animals are boxes to be ignored."),
+        typer.Option(help="Also write a copy of the dataset in which training ignores suspects of the --ignore kinds."),
+    ] = None,
+    ignore: Annotated[
+        list[SuspectKind] | None,
+        typer.Option(
+            help="For --as-ignore: a kind, may come more than once. Missing animals get a box, others' labels stay.",
+            show_default=SuspectKind.MISSING.value,
+        ),
     ] = None,
     least: Annotated[
         float, typer.Option(min=0, max=1, help="For --as-ignore: leave out what is less suspicious.")
@@ -53,6 +61,8 @@ def suspects_command(
 
     The same command goes on where it was stopped. Exit code 3 when photos or labels had to be set aside.
     """
+    if as_ignore is None and (ignore or least or link):
+        raise ConfigError("suspects: --ignore, --least and --link are for --as-ignore", hint="add --as-ignore FOLDER")
     if len(models) < 2:
         raise ConfigError(
             "suspects: a model and a dataset are needed", hint="herder data suspects CROSSVAL DATA --out F"
@@ -83,7 +93,9 @@ def suspects_command(
     _write_pictures(out, run)
     ignored = 0
     if as_ignore is not None:
-        ignored = write_as_ignore(run, parts, as_ignore, format_of(data), least=least, link=link)
+        ignored = write_as_ignore(
+            run, parts, as_ignore, format_of(data), kinds=ignore or (SuspectKind.MISSING,), least=least, link=link
+        )
     if as_json:
         typer.echo(text)
     else:
@@ -110,7 +122,6 @@ def _judged(data: Path, parts: tuple[Dataset, ...], split: str | None) -> Datase
 
 def _write_pictures(out: Path, run: SuspectRun) -> None:
     from herder.drawing import save_picture
-    from herder.evaluation.label_suspects import SuspectKind
     from herder.evaluation.report import write_report
     from herder.evaluation.suspect_sections import suspect_grid, suspect_sections
 
@@ -128,7 +139,6 @@ def _write_pictures(out: Path, run: SuspectRun) -> None:
 
 
 def _print(run: SuspectRun, out: Path, as_ignore: Path | None, ignored: int) -> None:
-    from herder.evaluation.label_suspects import SuspectKind
     from herder.evaluation.suspect_sections import MEANINGS
 
     console = Console(soft_wrap=True)
@@ -145,6 +155,4 @@ def _print(run: SuspectRun, out: Path, as_ignore: Path | None, ignored: int) -> 
         console.print(f"look first at {', '.join(first)}", markup=False, highlight=False)
     console.print(f"pictures and list: {out / HTML}", markup=False, highlight=False)
     if as_ignore is not None:
-        console.print(
-            f"{as_ignore}: {ignored:,} missing animals are boxes to be ignored", markup=False, highlight=False
-        )
+        console.print(f"{as_ignore}: training will ignore {ignored:,} of these", markup=False, highlight=False)

@@ -33,7 +33,8 @@ def reestimate_norms(network: Network, batches: Iterable[Tensor]) -> int:
         for images in batches:
             if len(images) * (images.shape[2] // STRIDE) * (images.shape[3] // STRIDE) < 2:
                 raise DataError(
-                    f"norm statistics: one photo of {STRIDE} x {STRIDE} pixels has no variance", hint="use a larger size"
+                    f"norm statistics: one photo of {STRIDE} x {STRIDE} pixels has no variance",
+                    hint="take a larger one",
                 )
             seen += len(images)
             for norm in norms:
