@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from herder.catalogue import INT8, ONNX, ROLES, WEIGHTS, file_digest, find_model, read_catalogue, shipped_folder
+from herder.catalogue import ROLES, WEIGHTS, find_model, read_catalogue, shipped_folder
 from herder.cli.evaluation_output import chosen_split, progress_bars
 from herder.cli.model_argument import WeightsModel
 from herder.errors import ConfigError, DataError, ModelFileError
