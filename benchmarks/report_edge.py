@@ -39,7 +39,10 @@ def _optimize() -> str:
     given = n["input"]
     head = ["candidate", "mAP@0.5", "mAP@0.5:0.95", "drop of mAP@0.5 (95 %)", "ms", "photos a second",
             "times as fast (95 %)", "MB", "peak memory, MB"]  # fmt: skip
-    left = "".join(f"\n\nLeft out: {each['label']}: {each['reason']}." for each in n["not_tried"])
+    reasons: dict[str, list[str]] = {}
+    for each in n["not_tried"]:
+        reasons.setdefault(each["reason"], []).append(each["label"])
+    left = "".join(f"\n\nLeft out, because {why}: {'; '.join(labels)}." for why, labels in reasons.items())
     return (
         f"## The edge: every strategy on a {given['name']} of {given['size']} px\n\n"
         + table(head, rows)

@@ -17,6 +17,7 @@ from herder.api.optimize_checks import check_limits, check_memory, check_model, 
 from herder.api.optimize_choices import Prefer
 from herder.api.optimize_constraints import Choice, Constraints, choose
 from herder.api.optimize_files import FileMaker
+from herder.api.optimize_hopeless import hopeless
 from herder.api.optimize_measure import Bench
 from herder.api.optimize_networks import TrainingPlan, Workshop
 from herder.api.optimize_plan import DEFAULT_STRATEGIES, ENGINES, PLAIN, FilePlan, Plan, default_sizes, make_plan
@@ -184,8 +185,11 @@ class _Work:
                 continue
             if file.steps in failed:
                 continue
-            if self._over_budget():
-                self.not_tried.append(NotTried(file.key, file.label(self.plan.of(file)[0]), "the budget was used up"))
+            why = hopeless(file, self.candidates, self.settings.constraints.drop)
+            if why is None and self._over_budget():
+                why = "the budget was used up"
+            if why is not None:
+                self.not_tried.append(NotTried(file.key, file.label(self.plan.of(file)[0]), why))
                 continue
             with self._set_aside(file.key, file.label(self.plan.of(file)[0])) as made:
                 try:
