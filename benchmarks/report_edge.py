@@ -8,7 +8,8 @@ from report_tables import load, table
 
 COMMAND = (
     "python benchmarks/edge.py all --shared ../shared --model runs/finetuned/best.safetensors "
-    "--peer-python PEER/bin/python --peer-weights PEER.pt"
+    "--peer-python PEER/bin/python --peer-weights PEER.pt -- --strategies export,quantize,prune,distill,aware,search "
+    "--ratio 0.15 --epochs 8 --scratch-epochs 40 --trials 12 --student runs/distilled/best.safetensors"
 )
 
 
@@ -109,5 +110,5 @@ def _cost() -> str:
     return (
         f"### `herder benchmark` of the chosen file ({n['label']})\n\n"
         + table(head, rows)
-        + "\nEach row is a fresh process.\n\n    herder benchmark best.xml --data alpaca --threads 1,2 --json\n"
+        + "\nEach row is a fresh process.\n\n    herder benchmark BEST --data alpaca --threads 1,2 --json\n"
     )

@@ -185,11 +185,13 @@ class _Work:
                 continue
             if file.steps in failed:
                 continue
-            why = hopeless(file, self.candidates, self.settings.constraints.drop)
-            if why is None and self._over_budget():
-                why = "the budget was used up"
-            if why is not None:
-                self.not_tried.append(NotTried(file.key, file.label(self.plan.of(file)[0]), why))
+            if why := hopeless(file, self.candidates, self.settings.constraints.drop):
+                left = NotTried(file.training, file.training, why)
+                if left not in self.not_tried:  # once, not for each of its files
+                    self.not_tried.append(left)
+                continue
+            if self._over_budget():
+                self.not_tried.append(NotTried(file.key, file.label(self.plan.of(file)[0]), "the budget was used up"))
                 continue
             with self._set_aside(file.key, file.label(self.plan.of(file)[0])) as made:
                 try:
