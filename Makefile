@@ -15,9 +15,11 @@ run: $(READY)
 test: check
 	$(BIN)/pytest -q -n 2
 
-# The slow suites: real trainings that are killed and resumed, two processes, the whole demo.
+# The slow suites: real trainings that are killed and resumed, two processes, the whole demo. Each room has a process of
+# its own: after Ray, OpenVINO and loader processes in one, the next ended child crashed it in a signal's stack.
+# pytest ends with 5 where a room has no slow test.
 slow: $(READY)
-	$(BIN)/pytest -q -m slow
+	for room in tests/*/; do $(BIN)/pytest -q -m slow $$room || [ $$? -eq 5 ] || exit 1; done
 
 check: $(READY)
 	$(BIN)/ruff check .

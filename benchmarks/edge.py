@@ -176,8 +176,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(__file__).parent / ".work")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--wide", type=int, default=3, help="candidates that are run at 640 px")
-    parser.add_argument("more", nargs="*", help="after --: more options of herder optimize")
-    args = parser.parse_args()
+    given = sys.argv[1:]
+    split = given.index("--") if "--" in given else len(given)
+    args = parser.parse_args(given[:split])
+    args.more = given[split + 1 :]
     for name in ("shared", "work", "model"):
         setattr(args, name, getattr(args, name).resolve())
     args.peer_script = args.peer_script or args.shared / "peers" / "ultralytics_peer.py"

@@ -8,7 +8,8 @@ from report_tables import load, table
 
 COMMAND = (
     "python benchmarks/edge.py all --shared ../shared --model runs/finetuned/best.safetensors "
-    "--peer-python PEER/bin/python --peer-weights PEER.pt"
+    "--peer-python PEER/bin/python --peer-weights PEER.pt -- --strategies export,quantize,prune,distill,aware,search "
+    "--ratio 0.15 --epochs 8 --scratch-epochs 40 --trials 12 --student runs/distilled/best.safetensors"
 )
 
 
@@ -39,7 +40,10 @@ def _optimize() -> str:
     given = n["input"]
     head = ["candidate", "mAP@0.5", "mAP@0.5:0.95", "drop of mAP@0.5 (95 %)", "ms", "photos a second",
             "times as fast (95 %)", "MB", "peak memory, MB"]  # fmt: skip
-    left = "".join(f"\n\nLeft out: {each['label']}: {each['reason']}." for each in n["not_tried"])
+    reasons: dict[str, list[str]] = {}
+    for each in n["not_tried"]:
+        reasons.setdefault(each["reason"], []).append(each["label"])
+    left = "".join(f"\n\nLeft out, because {why}: {'; '.join(labels)}." for why, labels in reasons.items())
     return (
         f"## The edge: every strategy on a {given['name']} of {given['size']} px\n\n"
         + table(head, rows)
@@ -106,5 +110,5 @@ def _cost() -> str:
     return (
         f"### `herder benchmark` of the chosen file ({n['label']})\n\n"
         + table(head, rows)
-        + "\nEach row is a fresh process.\n\n    herder benchmark best.xml --data alpaca --threads 1,2 --json\n"
+        + "\nEach row is a fresh process.\n\n    herder benchmark BEST --data alpaca --threads 1,2 --json\n"
     )

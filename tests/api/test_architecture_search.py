@@ -162,6 +162,14 @@ def test_what_is_over_a_limit_is_not_trained(search: Callable[..., ArchitectureR
     assert all(t.state == "trained" for t in run.front)
 
 
+def test_a_limit_in_times_of_the_reference_knows_no_milliseconds(search: Callable[..., ArchitectureRun]) -> None:
+    run = search(limits=CostLimits(times=0.3), trials=6)
+    assert {t.state for t in run.trials} == {"refused", "trained"}
+    for trial in run.trials:
+        assert trial.cost is not None
+        assert (trial.cost.time.value <= 0.3) == (trial.state == "trained")
+
+
 def test_limits_that_nothing_keeps_are_refused_at_once(
     search: Callable[..., ArchitectureRun], training: FakeTraining
 ) -> None:

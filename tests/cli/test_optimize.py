@@ -82,11 +82,11 @@ def test_search_begins_from_nothing(
     labels = {c["label"] for c in written["state"]["candidates"]}
     assert {"float32, ONNX Runtime, 64 px", "searched, float32, ONNX Runtime, 64 px"} <= labels
     (folder,) = (tmp_path / "out/networks").glob("search-*")
-    allowed = json.loads((folder / "search/limit.json").read_text())["milliseconds"]
-    assert 0 < allowed < 1000
+    allowed = json.loads((folder / "search/limit.json").read_text())["times_the_reference"]
+    assert 0.5 < allowed < 2  # the given network is the reference itself
     found = read_spec(folder / "model.safetensors").architecture
     assert found != spec.architecture
-    assert f"at most {allowed:.2f} ms" in result.output
+    assert f"at most {allowed:.2f} times" in result.output
     assert json.loads((folder / "run/config.json").read_text())["config"]["epochs"] == 3
 
 

@@ -158,7 +158,7 @@ class _Search:
         milliseconds = cost.time.value * self.reference_ms
         trial.set_user_attr(COST, json.dumps(to_plain(cost)))
         trial.set_user_attr(MILLISECONDS, milliseconds)
-        limits = self.settings.limits.of(milliseconds, cost.megabytes)
+        limits = self.settings.limits.of(cost.time.value, self.reference_ms, cost.megabytes)
         for limit in limits:
             trial.set_constraint(limit.unit, limit.over)
         if over := [str(limit) for limit in limits if limit.over > 0]:

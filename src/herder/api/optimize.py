@@ -17,6 +17,7 @@ from herder.api.optimize_checks import check_limits, check_memory, check_model, 
 from herder.api.optimize_choices import Prefer
 from herder.api.optimize_constraints import Choice, Constraints, choose
 from herder.api.optimize_files import FileMaker
+from herder.api.optimize_hopeless import hopeless
 from herder.api.optimize_measure import Bench
 from herder.api.optimize_networks import TrainingPlan, Workshop
 from herder.api.optimize_plan import DEFAULT_STRATEGIES, ENGINES, PLAIN, FilePlan, Plan, default_sizes, make_plan
@@ -183,6 +184,11 @@ class _Work:
             if known.issuperset(keys):
                 continue
             if file.steps in failed:
+                continue
+            if why := hopeless(file, self.candidates, self.settings.constraints.drop):
+                left = NotTried(file.training, file.training, why)
+                if left not in self.not_tried:  # once, not for each of its files
+                    self.not_tried.append(left)
                 continue
             if self._over_budget():
                 self.not_tried.append(NotTried(file.key, file.label(self.plan.of(file)[0]), "the budget was used up"))

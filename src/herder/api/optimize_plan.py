@@ -87,12 +87,21 @@ class FilePlan:
         """All that it takes."""
         return (*self.steps, self.form.strategy)
 
+    @property
+    def done(self) -> str:
+        """What is done to the network, in words: such as ``distilled + pruned``; nothing for the network as given."""
+        words = {"search": "searched", "distill": "distilled", "prune": "pruned"}
+        return " + ".join(words[step] for step in self.steps)
+
+    @property
+    def training(self) -> str:
+        """What has to be trained for it: the network, or beyond it int8."""
+        return ", ".join(filter(None, (self.done, "int8 by training" if self.form.strategy == "aware" else "")))
+
     def label(self, engine: str) -> str:
         """For tables and pictures: such as ``pruned, int8, OpenVINO, 416 px``; the network as given has no word."""
-        done = {"search": "searched", "distill": "distilled", "prune": "pruned"}
-        words = " + ".join(done[step] for step in self.steps)
         precision = "int8 by training" if self.form.strategy == "aware" else self.form.precision
-        return f"{words}{', ' if words else ''}{precision}, {ENGINE_NAMES[engine]}, {self.size} px"
+        return ", ".join(filter(None, (self.done, precision, ENGINE_NAMES[engine], f"{self.size} px")))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from herder.api.training_run import base_config
 from herder.errors import ConfigError
 from herder.files import write_atomic
 from herder.model.architecture_space import ArchitectureSpace
+from herder.model.families import BASE
 from herder.spec import ModelSpec
 from herder.training.config import load_config
 
@@ -22,7 +23,7 @@ PROXY_EPOCHS = 5
 """Of the short training that stands for a long one."""
 
 LIMIT = "limit.json"
-"""The milliseconds of the model that was given, measured once: a search that goes on has the limit it began with."""
+"""How slow the given model is, measured once: a search that goes on has the limit it began with."""
 
 DECIDED = ("epochs", "image_size", "patience", "evaluate_every")
 """Training settings that the search decides itself."""
@@ -44,14 +45,14 @@ def search_architecture(
     config = load_config(
         None, {name: value for name, value in changes.items() if name not in DECIDED}, base=base_config(None)
     )
-    most = _milliseconds(given, folder)
-    say(f"searching for networks of at most {most:.2f} ms, the given one's own time without suppression")
+    most = _times(given, folder)
+    say(f"searching for networks of at most {most:.2f} times the time of {BASE}, the given one's own")
     run = search_architectures(
         photos,
         config,
         ArchitectureSpace(input_size=(given.input_size,)),
         folder,
-        ArchitectureSearchSettings(trials, PROXY_EPOCHS, limits=CostLimits(milliseconds=most)),
+        ArchitectureSearchSettings(trials, PROXY_EPOCHS, limits=CostLimits(times=most)),
         on_trial=lambda trial: say(
             f"{trial.name}: "
             + (trial.why or "stopped" if trial.accuracy is None else f"{config.metric} {trial.accuracy:.3f}")
@@ -62,17 +63,17 @@ def search_architecture(
         raise KeyboardInterrupt
     if not run.front:
         raise ConfigError(
-            f"search: none of {trials} networks is as fast as the given one ({most:.2f} ms)",
+            f"search: none of {trials} networks is as fast as the given one ({most:.2f} times the time of {BASE})",
             hint="try more with --trials",
         )
     best = max(run.front, key=lambda trial: trial.accuracy or 0.0)
     return folder / f"{best.name}.toml"
 
 
-def _milliseconds(given: ModelSpec, folder: Path) -> float:
+def _times(given: ModelSpec, folder: Path) -> float:
+    """Time of the given network for each of the reference's."""
     path = folder / LIMIT
     if not path.exists():
-        bench = NetworkBench(folder, "onnx", given.input_size)
-        taken = bench.measure(given).time.value * bench.reference_milliseconds()
-        write_atomic(path, json.dumps({"milliseconds": round(taken, 3)}).encode())
-    return float(json.loads(path.read_text(encoding="utf-8"))["milliseconds"])
+        taken = NetworkBench(folder, "onnx", given.input_size).measure(given)
+        write_atomic(path, json.dumps({"times_the_reference": round(taken.time.value, 4)}).encode())
+    return float(json.loads(path.read_text(encoding="utf-8"))["times_the_reference"])

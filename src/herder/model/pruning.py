@@ -55,11 +55,20 @@ def check_pruning(network: Network, ratio: float, scope: Scope, steps: int = 1) 
     kept = _outputs(network)
     sizes = {name: outputs for name, (_, outputs) in channels_of(network).items() if name not in kept}
     name = min(sizes, key=lambda n: sizes[n])
-    if sizes[name] * (1 - ratio) < 1:
+    if _leaves_none(sizes[name], ratio):
         raise ConfigError(
             f"ratio: {ratio:g} would leave zero of the {sizes[name]} channels of {name}",
             hint=f"wanted at most {1 - 1 / sizes[name]:.3g}",
         )
+
+
+def _leaves_none(channels: int, ratio: float) -> bool:
+    """Whether less than one channel is left.
+
+    >>> _leaves_none(10, 0.9), _leaves_none(9, 0.9)
+    (False, True)
+    """
+    return round(channels * (1 - ratio), 9) < 1
 
 
 def _check_network(network: Network, ratio: float) -> None:
@@ -126,7 +135,7 @@ def prune(
         for parameter in narrow.parameters():
             if parameter.grad is None:  # what no loss depends on: nothing is lost with it
                 parameter.grad = torch.zeros_like(parameter)
-    fixed = _outputs(narrow) | {name for name, (_, n) in channels_of(narrow).items() if n * (1 - ratio) < 1}
+    fixed = _outputs(narrow) | {name for name, (_, n) in channels_of(narrow).items() if _leaves_none(n, ratio)}
     pruner = tp.pruner.BasePruner(
         narrow,
         torch.zeros(1, 3, 64, 64),
