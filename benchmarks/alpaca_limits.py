@@ -60,12 +60,12 @@ def record(scene: Scene) -> ImageRecord:
 def mistakes(scene: Scene, found: Detections) -> tuple[int, Picture]:
     """How many animals of a scene are missed or made up, and the scene with its boxes."""
     truth, table = truth_table([record(scene)]), detection_table([found])
-    matches = match(truth, table)
+    matches = match(truth, table)  # rows in the order of found
     hit = np.zeros(len(truth), bool)
     hit[matches.truth[matches.hits]] = True
     picture = draw_boxes(scene.picture, scene.boxes[~hit], color=MISSED, dashed=True)
-    picture = draw_boxes(picture, table.boxes[matches.hits], color=HIT)
-    picture = draw_boxes(picture, table.boxes[~matches.hits], color=FALSE)
+    picture = draw_boxes(picture, found.boxes[matches.hits], color=HIT)
+    picture = draw_boxes(picture, found.boxes[~matches.hits], color=FALSE)
     return int((~hit).sum() + (~matches.hits).sum()), picture
 
 
