@@ -76,6 +76,25 @@ def test_a_greedy_soup_says_what_it_was_chosen_on(
     assert load_model(out).spec.score_threshold == told["score_threshold"]
 
 
+def test_the_threshold_may_come_from_a_cross_validation(models: list[Path], tmp_path: Path) -> None:
+    folds = tmp_path / "folds"
+    folds.mkdir()
+    (folds / "crossval.json").write_text(json.dumps({"pooled": [{"threshold": 0.437}, {"threshold": 0.9}]}))
+    out = tmp_path / "soup.safetensors"
+    assert run(*models, "--out", out, "--threshold-from", folds)[0] == 0
+    assert load_model(out).spec.score_threshold == 0.437
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"pooled": []}', '{"pooled": [{"threshold": 2.0}]}'])
+def test_what_is_no_cross_validation_is_refused(models: list[Path], tmp_path: Path, content: str) -> None:
+    (tmp_path / "crossval.json").write_text(content)
+    out = tmp_path / "soup.safetensors"
+    _, _, error = run(*models, "--out", out, "--threshold-from", tmp_path / "crossval.json")
+    assert isinstance(error, ConfigError)
+    assert "crossval.json" in str(error)
+    assert not out.exists()
+
+
 def test_a_table_for_people(models: list[Path], tmp_path: Path, yolo_folder: Callable[..., Path]) -> None:
     data = yolo_folder([*LABELS, "0 nonsense"], split="train")
     code, text, _ = run(*models[:2], "--out", tmp_path / "soup.safetensors", "--data", data)

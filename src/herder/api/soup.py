@@ -53,6 +53,26 @@ class SoupSettings:
     size: int | None = None
     """Longest side in pixels that the network sees; None: the first model's own."""
     batch: int = 8
+    threshold: float | None = None
+    """Score threshold of the soup, of ``threshold_from``; None: the best on labelled photos, else the models' mean."""
+
+
+def threshold_from(path: Path) -> float:
+    """The score threshold with the best F1 over all folds of a cross-validation: a folder or its ``crossval.json``.
+
+    A threshold chosen so has seen no photo of a validation split. Of several strategies or repeats it is the first's.
+    Raises ConfigError for a file that is no cross-validation, or holds none.
+    """
+    file = path / "crossval.json" if path.is_dir() else path
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))["pooled"][0]["threshold"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ConfigError(
+            f"{file}: no cross-validation ({error})", hint="name the folder of `herder crossval`"
+        ) from None
+    if not isinstance(found, float) or not 0 < found < 1:
+        raise ConfigError(f"{file}: pooled[0].threshold is {found!r}, wanted a number from 0 to 1", hint="run it again")
+    return found
 
 
 @dataclass(frozen=True)
@@ -163,7 +183,9 @@ def make_soup(
         metrics = measured(members, "measuring the soup")
     # A temperature was fitted to the scores of one network; those of the average are others.
     plain = spec.tempered(1.0)
-    threshold = metrics.threshold if metrics else _mean([n.spec.tempered(1.0).score_threshold for n in networks])
+    threshold = settings.threshold
+    if threshold is None:
+        threshold = metrics.threshold if metrics else _mean([n.spec.tempered(1.0).score_threshold for n in networks])
     notes = _notes(networks, members, data, settings)
     ingredients = tuple(
         Ingredient(path, digest, i in members, own.get(i), with_it.get(i))
@@ -227,12 +249,14 @@ def _notes(
         notes.append(f"the models have input sizes {sizes}; the soup takes the first one's, {first}")
     if data is not None:
         greedy = settings.method is Method.GREEDY
-        what = f"{len(members)} of {len(networks)} models and the" if greedy else "the"
+        chosen = [f"{len(members)} of {len(networks)} models"] if greedy else []
+        chosen += ["the score threshold"] if settings.threshold is None else []
         where = f"split {data.split}" if data.split else "the dataset"
-        notes.append(
-            f"{what} score threshold {'were' if greedy else 'was'} chosen on {len(data)} photos of {where}: "
-            "figures on these are a little too good"
-        )
+        if chosen:
+            notes.append(
+                f"{' and '.join(chosen)} {'were' if greedy else 'was'} chosen on {len(data)} photos of {where}: "
+                "figures on these are a little too good"
+            )
         fingerprint = data.fingerprint()
         if any(network.spec.dataset_fingerprint == fingerprint for network in networks):
             notes.append("models were trained on these very photos: the choice favours those that remember them best")

@@ -41,6 +41,10 @@ def soup_command(
     recalibrate: Annotated[
         Path | None, typer.Option(help="Photos to estimate the batch norms' statistics on; of these the train split.")
     ] = None,
+    threshold: Annotated[
+        Path | None,
+        typer.Option("--threshold-from", help="Cross-validation whose folds together give the score threshold."),
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Longest side in pixels; the first model's if not given.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else, to standard output.")] = False,
@@ -52,7 +56,12 @@ def soup_command(
     """
     if split is not None and data is None:
         raise ConfigError(f"--split {split}: there is no --data that it could be a split of", hint="add --data DATA")
-    from herder.api.soup import Method, SoupSettings, make_soup  # here, since torch takes seconds to load
+    from herder.api.soup import (
+        Method,
+        SoupSettings,
+        make_soup,
+        threshold_from,
+    )  # here, since torch takes seconds to load
     from herder.data.formats import available_splits, read_dataset
 
     dataset: Dataset | None = None
@@ -73,7 +82,7 @@ def soup_command(
         run = make_soup(
             [resolve(model, Use.WEIGHTS) for model in models],
             out,
-            SoupSettings(Method(method.value), size, batch),
+            SoupSettings(Method(method.value), size, batch, None if threshold is None else threshold_from(threshold)),
             data=dataset,
             recalibrate=photos,
             progress=progress,
