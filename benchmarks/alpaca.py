@@ -115,7 +115,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     data = read_dataset(args.shared / "alpaca", split="val")
     shipped = find_model("alpaca")
     folder = shipped_folder()
-    start, seeds = args.recipe_run / "start.safetensors", sorted(args.recipe_run.glob("train-*/last.safetensors"))
+    start, seeds = args.recipe_run / "start.safetensors", sorted(args.recipe_run.glob("train-*/best.safetensors"))
     files = {
         "herder-n from scratch": (args.scratch_runs[0], SCRATCH_SIZE),
         "yolox-nano fine-tuned, one seed": (seeds[0], None),

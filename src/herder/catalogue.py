@@ -1,7 +1,7 @@
 """The models that ship with herder: what they are called, which files they have, and which of them a command gets.
 
-``weights/catalogue.json`` in the package says for each model its version, class names, licence, origin and card, and for
-each file its role, size in bytes and SHA-256. Whatever takes a model takes the name of one in place of a path. Nothing
+``weights/catalogue.json`` in the package says for each model its version, class names, licence, origin and card, and
+for each file its role, size in bytes and SHA-256. Whatever takes a model takes the name of one in place of a path. Nothing
 here loads torch or reads a weight.
 """
 
@@ -139,7 +139,7 @@ def find_model(name: str, folder: Path | None = None) -> ShippedModel:
 
 
 def resolve(name_or_path: str | Path, use: Use = Use.RUN) -> Path:
-    """The file that a name or a path stands for: paths as they are, the name of a shipped model as its file for ``use``.
+    """The file that a name or a path stands for: a path as it is, the name of a shipped model as its file for ``use``.
 
     A file or folder of that name in the current folder goes first where it looks like a model: a file that begins like
     one, a folder that holds a run. Raises ModelFileError for a bare name that is neither shipped nor there.
@@ -155,7 +155,7 @@ def resolve(name_or_path: str | Path, use: Use = Use.RUN) -> Path:
 
 
 def for_engine(path: Path, engine: str) -> Path:
-    """The file that ``engine`` (``torch``, ``onnx``, ``openvino``) runs of a shipped model's file; others as they are."""
+    """The file of a shipped model that ``engine`` (``torch``, ``onnx``, ``openvino``) runs; other paths as they are."""
     if engine == "auto" or not is_shipped(path):
         return path
     wanted = ".safetensors" if engine == "torch" else ".onnx"

@@ -1,7 +1,7 @@
 """The facts in a shipped model's card: a block of Markdown between two marks, made from the catalogue.
 
-People write the card around it; ``herder models pack`` writes the block anew, and ``herder models verify`` refuses a card
-whose block says something else than the catalogue.
+People write the card around it; ``herder models pack`` writes the block anew, and ``herder models verify`` refuses a
+card whose block says something else than the catalogue.
 """
 
 from __future__ import annotations

@@ -99,9 +99,7 @@ def pack_model(
             _release_onnx(packing.int8, made[-1][1], release)
         parts = tuple(ShippedFile(role, path.name, *file_digest(path)) for role, path in made)
         origin = spec.origin or "random"
-        model = ShippedModel(
-            packing.name, packing.version, spec.class_names, packing.licence, origin, card_name, parts
-        )
+        model = ShippedModel(packing.name, packing.version, spec.class_names, packing.licence, origin, card_name, parts)
         _check_size(model, packing.limit_mb)
         text = with_facts(card, model)
         for _, path in made:

@@ -169,6 +169,6 @@ def _only(table: Mapping[str, Any], known: Sequence[str], where: str) -> None:
 
 def _typed(value: Any, kind: type, where: str) -> Any:
     if not isinstance(value, kind):
-        names = {str: "text", list: "a list", dict: "a table"}
+        names: dict[type, str] = {str: "text", list: "a list", dict: "a table"}
         raise ConfigError(f"{where}: found {value!r:.60}, wanted {names[kind]}", hint="see docs/recipes.md")
     return value
