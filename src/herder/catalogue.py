@@ -1,8 +1,8 @@
 """The models that ship with herder: what they are called, which files they have, and which of them a command gets.
 
 ``weights/catalogue.json`` in the package says for each model its version, class names, licence, origin and card, and
-for each file its role, size in bytes and SHA-256. Whatever takes a model takes the name of one in place of a path. Nothing
-here loads torch or reads a weight.
+for each file its role, size in bytes and SHA-256. Whatever takes a model takes the name of one in place of a path.
+Nothing here loads torch or reads a weight.
 """
 
 from __future__ import annotations

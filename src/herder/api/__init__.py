@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from herder.catalogue import Use, for_engine, resolve
 from herder.errors import ConfigError, ModelFileError
 from herder.inference import Detector, Engine
 
@@ -20,11 +21,12 @@ ENGINES = ("auto", "torch", "onnx", "openvino")
 def load(path: str | Path, *, engine: str = "auto", threads: int | None = None, tta: str | None = None) -> Detector:
     """Open a model file: ``.safetensors`` runs in torch, ``.onnx`` in ONNX Runtime or OpenVINO, ``.xml`` in OpenVINO.
 
+    The name of a model that ships with herder does as well: ``herder.load("alpaca")``.
     ``engine`` is ``auto``, ``torch``, ``onnx`` or ``openvino``; ``threads`` the number of CPU threads, all physical
     cores where None; ``tta`` further views of each photo, such as ``flip,480``: mirrored, and at 480 pixels. Raises
     ModelFileError for a file that is no herder model, ConfigError for an engine or views that it cannot run.
     """
-    made = _open(Path(path), engine, threads)
+    made = _open(for_engine(resolve(path), engine), engine, threads)
     if tta is None:
         return Detector(made)
     from herder.augmented_inference import AugmentedDetector
@@ -75,7 +77,7 @@ def train(
     from herder.api.training_run import base_config, run_training
     from herder.training.config import load_config
 
-    start = Path(init) if init else None
+    start = resolve(init, Use.WEIGHTS) if init else None
     config = load_config(None, dict(settings or {}), base=base_config(start, model))
     return run_training(Path(data), model, start, config, Path(out) if out else None)
 
@@ -100,7 +102,7 @@ def export(model: str | Path, out: str | Path, *, nms: bool = False, half: bool 
     from herder.edge.export import export_onnx, export_openvino
     from herder.model.files import load_model
 
-    network = load_model(Path(model))
+    network = load_model(resolve(model, Use.WEIGHTS))
     if network.spec.architecture.quantization is not None and not half:
         from herder.edge.export_quantized import export_quantized
 

@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from herder.catalogue import resolve
 from herder.errors import ConfigError, DataError
 from herder.evaluation.comparison.result import METRICS
 from herder.evaluation.json_entries import Entry, read_json
@@ -77,7 +78,7 @@ def read_side(text: str) -> Side:
 
     Raises ConfigError for what is none of the things that can be compared, or for several that do not go together.
     """
-    parts = [Path(part.strip()) for part in text.split(",") if part.strip()]
+    parts = [resolve(part.strip()) for part in text.split(",") if part.strip()]
     if not parts:
         raise ConfigError("compare: a side is empty", hint="name a model file, a run folder or a file of predictions")
     members = [member for part in parts for member in _members(part)]

@@ -11,6 +11,7 @@ import torch
 from herder.api.run_photos import Photos, read_photos
 from herder.api.teachers import TeacherEngine, read_teachers
 from herder.api.training_run import DEFAULT_MODEL, base_config, run_training
+from herder.catalogue import Use, read_catalogue, resolve
 from herder.errors import ConfigError
 from herder.evaluation import evaluate_detector
 from herder.evaluation.metrics import Metrics
@@ -28,7 +29,8 @@ def student_start(student: str) -> tuple[str | None, Path | None]:
     >>> student_start("runs/nas/trial-3.toml")  # an architecture
     ('runs/nas/trial-3.toml', None)
     """
-    path = Path(student)
+    shipped = {model.name for model in read_catalogue()}
+    path = resolve(student, Use.WEIGHTS) if student in shipped else Path(student)
     is_weights = not is_architecture_file(student) and (path.suffix or path.is_file())
     return (None, path) if is_weights else (student, None)
 

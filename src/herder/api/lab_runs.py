@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from herder.catalogue import resolve
 from herder.errors import DataError
 from herder.evaluation.json_entries import read_json
 from herder.training.run import CONFIG, ENVIRONMENT
@@ -60,6 +61,7 @@ def find_run(path: Path) -> LabRun:
     Results are looked for in the folder and in the folders right below it. Raises DataError where there is nothing to
     report on, or a file of it is broken.
     """
+    path = resolve(path)
     if path.is_file() and path.suffix in MODELS:
         return LabRun(path.stem, path, model=path)
     if path.is_file() and path.suffix == ".json":

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from herder.boxes import FloatArray
+from herder.catalogue import Use, resolve
 from herder.data.formats.photos import list_photos, read_sizes
 from herder.data.records import Dataset, ImageRecord, Problem
 from herder.errors import ConfigError, DataError
@@ -37,11 +38,12 @@ BATCH = 8
 
 
 def read_teachers(paths: Iterable[str | Path]) -> list[Network]:
-    """The networks of these model files: herder's own, or published YOLOX files (.pth, .onnx).
+    """The networks of these model files: herder's own or shipped ones, or published YOLOX files (.pth, .onnx).
 
     Raises ModelFileError for a file that cannot be read.
     """
-    return [load_model(p) if p.suffix == ".safetensors" else import_weights(p) for p in map(Path, paths)]
+    files = [resolve(path, Use.WEIGHTS) for path in paths]
+    return [load_model(file) if file.suffix == ".safetensors" else import_weights(file) for file in files]
 
 
 def check_teachers(paths: Iterable[str | Path], student: ModelSpec, class_names: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from herder.api import load
 from herder.api.fold_files import DONE, FOLDS
 from herder.box_fusion import fuse_detections
+from herder.catalogue import resolve
 from herder.data.records import Dataset, Problem
 from herder.detections import Detections
 from herder.errors import ConfigError, DataError
@@ -43,6 +44,7 @@ def read_judges(models: Sequence[Path], trained_on: Sequence[Path] = (), *, unse
     ``unseen`` the caller says that they have seen none of the photos. Raises ConfigError where neither is given or the
     numbers differ, DataError for a folder without finished folds or a list that cannot be read.
     """
+    models = [resolve(path) for path in models]
     files = [path for path in models if not path.is_dir()]
     if unseen and trained_on:
         raise ConfigError("suspects: both --unseen and --trained-on", hint="give one of them")

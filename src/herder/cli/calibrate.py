@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from herder.catalogue import beside
 from herder.cli.evaluation_output import SET_ASIDE, chosen_split, progress_bars, tell_problems
 from herder.cli.model_argument import RunModel
 from herder.data.records import Problem, Severity
@@ -50,7 +51,7 @@ def calibrate_command(
     from herder.files import write_atomic
 
     settings = CalibrationSettings(floor, iou, seed, size, batch, engine)
-    out = out or model.with_stem(f"{model.stem}-calibrated")
+    out = out or beside(model, f"{model.stem}-calibrated{model.suffix}")
     dataset = read_dataset(data, split=chosen_split(data, split))
     problems = list(dataset.problems)
     with progress_bars(quiet=as_json) as progress:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from herder.catalogue import beside
 from herder.cli.model_argument import WeightsModel
 from herder.cli.photo_paths import find_photos
 from herder.errors import ConfigError, DataError
@@ -66,9 +67,11 @@ def export_command(
         from herder.edge.export_quantized import export_quantized
 
         suffix = ".onnx" if file_format is ExportFormat.ONNX else ".xml"
-        result = export_quantized(network, spec, out or model.with_suffix(suffix), nms=nms, photos=pictures)
+        result = export_quantized(
+            network, spec, out or beside(model, f"{model.stem}{suffix}"), nms=nms, photos=pictures
+        )
     elif file_format is ExportFormat.ONNX:
-        target = out or model.with_suffix(".onnx")
+        target = out or beside(model, f"{model.stem}.onnx")
         result = export_onnx(
             network,
             spec,
@@ -80,10 +83,10 @@ def export_command(
             opset=OPSET if opset is None else opset,
         )
     elif file_format is ExportFormat.OPENVINO:
-        target = out or model.with_suffix(".xml")
+        target = out or beside(model, f"{model.stem}.xml")
         result = export_openvino(network, spec, target, nms=nms, half=half, size=size, photos=pictures)
     else:
-        target = out or model.with_suffix(".torchscript")
+        target = out or beside(model, f"{model.stem}.torchscript")
         result = export_torchscript(network, spec, target, size=size, photos=pictures)
     console = Console(soft_wrap=True)
     console.print(

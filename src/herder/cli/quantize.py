@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from herder.catalogue import beside
 from herder.cli.evaluation_output import SET_ASIDE, progress_bars, tell_problems
 from herder.cli.model_argument import FloatModel
 from herder.cli.quantize_in_torch import TrainingFlags, quantize_aware, quantize_pt2e
@@ -92,9 +93,9 @@ def quantize_command(
             )
         seen = IN_TORCH_PHOTOS if photos is None else photos
         if method is MethodChoice.AWARE:
-            quantize_aware(model, data, out or model.with_name(f"{model.stem}-aware"), flags, seen, seed)
+            quantize_aware(model, data, out or beside(model, f"{model.stem}-aware"), flags, seen, seed)
         else:
-            quantize_pt2e(model, data, out or model.with_name(f"{model.stem}-int8.pt2"), seen, seed)
+            quantize_pt2e(model, data, out or beside(model, f"{model.stem}-int8.pt2"), seen, seed)
         return
     if unchecked and max_drop is not None:
         raise ConfigError("--max-drop: --unchecked measures no mAP", hint="leave out one of them")
@@ -105,7 +106,7 @@ def quantize_command(
     target = (
         Target.ONNX if method is MethodChoice.DYNAMIC and to is None else Target((to or TargetChoice.OPENVINO).value)
     )
-    out = out or model.with_name(f"{model.stem}-int8{target.suffix}")
+    out = out or beside(model, f"{model.stem}-int8{target.suffix}")
     if out.resolve() == model.resolve():
         raise ConfigError(f"{out}: is the float model itself", hint="choose another name with --out")
     settings = QuantizeSettings(

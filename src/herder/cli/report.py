@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from herder.catalogue import beside
 from herder.cli.evaluation_output import SET_ASIDE, chosen_split, progress_bars, tell_problems
 from herder.data.records import Problem, Severity
 from herder.errors import ConfigError
@@ -50,7 +51,8 @@ def report_command(
         data = next((Path(run.data) for run in found if run.data and Path(run.data).exists()), None)
         if data is None and not any(run.results or run.epochs for run in found):
             raise ConfigError("report: nothing says on which photos to measure", hint="give --data")
-    place = out or (runs[0] if runs[0].is_dir() else runs[0].parent) / "report.html"
+    first = found[0].path
+    place = out or (first / "report.html" if first.is_dir() else beside(first, "report.html"))
     problems: list[Problem] = []
     dataset = read_dataset(data, split=chosen_split(data, split)) if data is not None and models else None
     if dataset is not None:
