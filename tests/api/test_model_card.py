@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from herder.api.model_card import BEGIN, END, card_problem, facts_block, with_facts
+from herder.api.model_card import BEGIN, END, card_problem, with_facts
 from herder.catalogue import ShippedFile, ShippedModel
 from herder.errors import ModelFileError
 
