@@ -40,7 +40,14 @@ def test_the_demo_ends_with_a_model_a_picture_and_a_report(tmp_path):
         app, ["demo", "--out", str(out), "--scenes", "24", "--epochs", "2", "--size", "128"], catch_exceptions=False
     )
     assert done.exit_code == 0, done.output
-    for name in ("alpaca.onnx", "detections.jpg", "report.html", "run/best.safetensors", "run/metrics.csv"):
+    for name in (
+        "shipped.jpg",
+        "trained.onnx",
+        "detections.jpg",
+        "report.html",
+        "run/best.safetensors",
+        "run/metrics.csv",
+    ):
         assert (out / name).stat().st_size > 0
     assert "photos a second" in done.output
     assert json.loads((out / "run/config.json").read_text())

@@ -13,6 +13,9 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
+from herder.cli.demo_shipped import show_shipped
+from herder.cli.photo_paths import find_photos
+from herder.cli.train import SET_ASIDE
 from herder.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 MARK = ".herder-demo"
 """Lies in a folder that an earlier demo made, and may therefore be made anew."""
 
-FOLDERS, FILES = ("pasture", "run"), ("alpaca.onnx", "detections.jpg", "report.html")
+FOLDERS, FILES = ("pasture", "run"), ("shipped.jpg", "trained.onnx", "detections.jpg", "report.html")
 """What the demo writes; all else in its folder is somebody else's."""
 
 GRID_PHOTOS = 12
@@ -38,10 +41,14 @@ def demo_command(
     epochs: Annotated[int, typer.Option(min=1, max=1000, help="Passes over the scenes.")] = 16,
     size: Annotated[int, typer.Option(min=64, max=1024, help="Side of the scenes in pixels, a multiple of 32.")] = 192,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same scenes, same model.")] = 0,
+    photos: Annotated[
+        list[str] | None,
+        typer.Option(help="Photos, folders or patterns that the shipped model looks at, too; may be given again."),
+    ] = None,
 ) -> None:
-    """Show herder at work: draw pastures, train a detector on them, test it, export it, report.
+    """Show herder at work: let the shipped model look, draw pastures, train a detector on them, test, export, report.
 
-    Needs no photos, no network and, on 2 cores, under 5 minutes.
+    Needs no photos, no network and, on 2 cores, under 5 minutes. Exit code 3 when one of --photos cannot be read.
     """
     from herder import load
     from herder.api.training_run import run_training
@@ -66,9 +73,14 @@ def demo_command(
         evaluate_every=max(1, epochs // 8),
     )
     settings = replace(settings, augmentation=replace(settings.augmentation, mosaic=0.5, scale=0.3))
+    aside: list[str] = []
+    named = find_photos(photos or [], recursive=False, problem=lambda what, why: aside.append(f"{what}: {why}"))
     make_folder(out)
 
-    _title(console, 1, "Scenes")
+    _title(console, 1, "The model that ships with herder")
+    shipped = show_shipped(out / "shipped.jpg", named, seed, console, aside.append)
+
+    _title(console, 2, "Scenes")
     config = PastureConfig(size=size, seed=seed)
     training, validation = write_pasture(out / "pasture", train=scenes, val=max(10, scenes // 4), config=config)
     console.print(
@@ -76,10 +88,10 @@ def demo_command(
         f"with {sum(map(len, training)) + sum(map(len, validation))} alpacas: {out / 'pasture'}"
     )
 
-    _title(console, 2, "Training")
+    _title(console, 3, "Training")
     result = run_training(out / "pasture", "herder-n", None, settings, out / "run")
 
-    _title(console, 3, "Test on scenes it has not seen")
+    _title(console, 4, "Test on scenes it has not seen")
     network = load_model(result.best)
     metrics, detections = evaluate_detector(Detector(TorchEngine(network)), validation)
     console.print(
@@ -87,25 +99,26 @@ def demo_command(
         f"precision {metrics.precision:.3f}, recall {metrics.recall:.3f} at a score of {metrics.threshold:.2f}"
     )
 
-    _title(console, 4, "Export, with a check that nothing changed")
-    model = out / "alpaca.onnx"
-    photos = [record.path for record in validation.records[:GRID_PHOTOS]]
-    exported = export_onnx(network, network.spec, model, photos=photos)
+    _title(console, 5, "Export, with a check that nothing changed")
+    model = out / "trained.onnx"
+    some = [record.path for record in validation.records[:GRID_PHOTOS]]
+    exported = export_onnx(network, network.spec, model, photos=some)
     console.print(str(exported), markup=False)
 
-    _title(console, 5, "Speed on this machine")
-    speed = measure_speed(load(model), photos)
+    _title(console, 6, "Speed on this machine")
+    speed = measure_speed(load(model), some)
     console.print(str(speed), markup=False)
 
-    _title(console, 6, "Pictures and report")
+    _title(console, 7, "Pictures and report")
     picture = draw_grid(validation, detections, metrics.threshold)
     from herder.drawing import save_picture
     from herder.evaluation.report import Picture, Section, Table, write_report
 
     save_picture(out / "detections.jpg", picture)
     sections = [
+        shipped,
         Section(
-            "What this is",
+            "A detector trained just now",
             "A detector that was trained from nothing on drawn scenes, on this machine, just now. The scenes below "
             "were kept away from training. Green and dashed: where the animals are; solid: what the detector found.",
             numbers=[
@@ -140,7 +153,13 @@ def demo_command(
     console.print(f"\nDone in {time.monotonic() - start:.0f} s. With your own labelled photos (YOLO, COCO or VOC):")
     console.print("  herder data check PHOTOS        what is wrong with them")
     console.print("  herder train PHOTOS             a detector from them")
-    console.print(f"  herder detect {model} A.jpg     what this one sees in a photo", markup=False)
+    console.print(
+        f"  herder detect alpaca A.jpg      what the shipped model sees in a photo; {model} is the trained one"
+    )
+    for line in aside:
+        console.print(f"set aside: {line}", markup=False)
+    if aside:
+        raise typer.Exit(SET_ASIDE)
 
 
 def make_folder(out: Path) -> None:
