@@ -1,6 +1,6 @@
 # Two commands do everything on a machine with Python 3.11, make and git:
 #   make run    sets up .venv and runs the main job, herder demo
-#   make test   sets up .venv and runs lint, types, import contracts, doctests and tests
+#   make test   sets up .venv and runs lint, types, import contracts, hashes of shipped models, doctests and tests
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,6 +26,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/herder models verify
 
 format: $(READY)
 	$(BIN)/ruff format .

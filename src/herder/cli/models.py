@@ -82,6 +82,21 @@ def verify_command(
         raise ModelFileError("\n".join(problems), hint="install herder again, or `herder models pack` the model again")
 
 
+@models_app.command("register")
+def register_command(
+    name: Annotated[str, typer.Argument(help="A shipped model's name.")],
+    registry: Annotated[str, typer.Option(help="MLflow registry: sqlite:///models.db, or a server's address.")],
+    called: Annotated[str | None, typer.Option("--as", help="Name in the registry.", show_default="the same")] = None,
+    folder: Folder = None,
+) -> None:
+    """Add a shipped model to an MLflow model registry: files, card, SHA-256, figures. Twice is once."""
+    from herder.api.model_registry import register_model  # here, since MLflow takes a second to load
+
+    made = register_model(find_model(name, folder), registry, name=called, folder=folder)
+    typer.echo(f"{made.name}: {'' if made.new else 'already there as '}version {made.version} in {registry}")
+    typer.echo(f"files: {made.source}")
+
+
 @models_app.command("pack")
 def pack_command(
     model: WeightsModel,
