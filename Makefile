@@ -19,7 +19,7 @@ test: check
 # its own: after Ray, OpenVINO and loader processes in one, the next ended child crashed it in a signal's stack.
 # pytest ends with 5 where a room has no slow test.
 slow: $(READY)
-	for room in tests/*/; do $(BIN)/pytest -q -m slow $$room || [ $$? -eq 5 ] || exit 1; done
+	for room in tests/*/ tests/*.py; do $(BIN)/pytest -q -m slow $$room || [ $$? -eq 5 ] || exit 1; done
 
 check: $(READY)
 	$(BIN)/ruff check .
