@@ -11,7 +11,8 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from herder.api.soup import SOUP_KEY, Method, SoupSettings, make_soup
+from herder.api.soup import SOUP_KEY, make_soup
+from herder.api.soup_settings import Method, SoupSettings
 from herder.cli.soup import soup_command
 from herder.data.formats import read_dataset
 from herder.errors import ConfigError, DataError, HerderError
@@ -81,8 +82,10 @@ def test_the_threshold_may_come_from_a_cross_validation(models: list[Path], tmp_
     folds.mkdir()
     (folds / "crossval.json").write_text(json.dumps({"pooled": [{"threshold": 0.437}, {"threshold": 0.9}]}))
     out = tmp_path / "soup.safetensors"
-    assert run(*models, "--out", out, "--threshold-from", folds)[0] == 0
+    assert run(*models, "--out", out, "--threshold-from", folds, "--iou", "0.7")[0] == 0
     assert load_model(out).spec.score_threshold == 0.437
+    assert load_model(out).spec.nms_iou == 0.7
+    assert isinstance(run(*models, "--out", out, "--iou", "1.5")[2], ConfigError)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"pooled": []}', '{"pooled": [{"threshold": 2.0}]}'])

@@ -6,13 +6,13 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from herder.api.soup_settings import Method, SoupSettings
 from herder.data.augmentation import AugmentationConfig
 from herder.data.pipeline import TrainingPipeline
 from herder.data.records import Dataset, Problem
@@ -34,45 +34,6 @@ SOUP_KEY = "herder_soup"
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
-
-
-class Method(Enum):
-    """How the models of a soup are chosen."""
-
-    UNIFORM = "uniform"
-    """All of them."""
-    GREEDY = "greedy"
-    """From the best on, each that does not make the average worse on labelled photos."""
-
-
-@dataclass(frozen=True)
-class SoupSettings:
-    """How a soup is made."""
-
-    method: Method = Method.UNIFORM
-    size: int | None = None
-    """Longest side in pixels that the network sees; None: the first model's own."""
-    batch: int = 8
-    threshold: float | None = None
-    """Score threshold of the soup, of ``threshold_from``; None: the best on labelled photos, else the models' mean."""
-
-
-def threshold_from(path: Path) -> float:
-    """The score threshold with the best F1 over all folds of a cross-validation: a folder or its ``crossval.json``.
-
-    A threshold chosen so has seen no photo of a validation split. Of several strategies or repeats it is the first's.
-    Raises ConfigError for a file that is no cross-validation, or holds none.
-    """
-    file = path / "crossval.json" if path.is_dir() else path
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))["pooled"][0]["threshold"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ConfigError(
-            f"{file}: no cross-validation ({error})", hint="name the folder of `herder crossval`"
-        ) from None
-    if not isinstance(found, float) or not 0 < found < 1:
-        raise ConfigError(f"{file}: pooled[0].threshold is {found!r}, wanted a number from 0 to 1", hint="run it again")
-    return found
 
 
 @dataclass(frozen=True)
@@ -195,6 +156,7 @@ def make_soup(
     made = plain.replace(
         input_size=size,
         score_threshold=threshold,
+        nms_iou=spec.nms_iou if settings.iou is None else settings.iou,
         metrics=_finite(metrics) if metrics else {},
         origin=_origin(run, spec.origin),
     )

@@ -45,6 +45,9 @@ def soup_command(
         Path | None,
         typer.Option("--threshold-from", help="Cross-validation whose folds together give the score threshold."),
     ] = None,
+    iou: Annotated[
+        float | None, typer.Option(help="Overlap above which the lower of two boxes is dropped; the first model's.")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Longest side in pixels; the first model's if not given.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else, to standard output.")] = False,
@@ -56,12 +59,8 @@ def soup_command(
     """
     if split is not None and data is None:
         raise ConfigError(f"--split {split}: there is no --data that it could be a split of", hint="add --data DATA")
-    from herder.api.soup import (
-        Method,
-        SoupSettings,
-        make_soup,
-        threshold_from,
-    )  # here, since torch takes seconds to load
+    from herder.api.soup import make_soup  # here, since torch takes seconds to load
+    from herder.api.soup_settings import Method, SoupSettings, threshold_from
     from herder.data.formats import available_splits, read_dataset
 
     dataset: Dataset | None = None
@@ -78,11 +77,12 @@ def soup_command(
         there = available_splits(recalibrate)
         photos = read_dataset(recalibrate, split="train" if "train" in there else chosen_split(recalibrate, None))
     problems = [problem for part in (dataset, photos) if part is not None for problem in part.problems]
+    score = None if threshold is None else threshold_from(threshold)
     with progress_bars(quiet=as_json) as progress:
         run = make_soup(
             [resolve(model, Use.WEIGHTS) for model in models],
             out,
-            SoupSettings(Method(method.value), size, batch, None if threshold is None else threshold_from(threshold)),
+            SoupSettings(Method(method.value), size, batch, score, iou),
             data=dataset,
             recalibrate=photos,
             progress=progress,
