@@ -17,8 +17,10 @@ from tests.data.download.conftest import PHOTO, Asked, Server
 from herder.data.download import Manifest, Row, State
 
 SCRIPT = """
-import sys
+import signal, sys
 from pathlib import Path, PurePosixPath
+# Where the tests run in the background, a shell lets its children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from herder.data.download import DownloadConfig, DownloadItem, Manifest, download
 base, root, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 items = (DownloadItem(f"{n}", f"{base}{n}", PurePosixPath(f"train/{n}.jpg"), author=f"{n}") for n in range(count))
