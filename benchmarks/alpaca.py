@@ -39,6 +39,8 @@ SCRATCH_SIZE = 320
 
 DRAWS, SEED = 2000, 0
 
+TRAINED = "yolox-nano fine-tuned, one of the average"
+
 PEER_MEMORY = """
 import sys
 from pathlib import Path
@@ -118,7 +120,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     start, seeds = args.recipe_run / "start.safetensors", sorted(args.recipe_run.glob("train-*/best.safetensors"))
     files = {
         "herder-n from scratch": (args.scratch_runs[0], SCRATCH_SIZE),
-        "yolox-nano fine-tuned, one seed": (seeds[0], None),
+        TRAINED: (seeds[0], None),
         **{f"alpaca {file.role}": (folder / file.name, None) for file in shipped.files},
     }
     rows: dict[str, Any] = {
@@ -129,7 +131,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         rows[name] = of_model(model, data, size)
     spread = {
         "herder-n from scratch": [of_model(path, data, SCRATCH_SIZE) for path in args.scratch_runs],
-        "yolox-nano fine-tuned, one seed": [of_model(path, data) for path in seeds],
+        TRAINED: [of_model(path, data) for path in seeds],
     }
     times: dict[str, list[dict[str, Any]]] = {}
     for _ in range(args.turns):
@@ -145,8 +147,17 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     for name, (model, _) in files.items():
         rows[name]["megabytes"] = round(model.stat().st_size / 1e6, 2)
     rows["peer YOLOv8n from scratch"]["megabytes"] = round(args.peer_weights.stat().st_size / 1e6, 2)
-    return {"rows": rows, "seeds": {name: list(map(only_values, each)) for name, each in spread.items()},
-            "photos": len(data), "version": shipped.version}  # fmt: skip
+    crossval = json.loads((args.recipe_run / "crossval" / "crossval.json").read_text())["pooled"][0]
+    return {
+        "rows": rows,
+        "seeds": {name: list(map(only_values, each)) for name, each in spread.items()},
+        "names": [path.parent.name for path in seeds],
+        "crossval": rounded({"photos": crossval["photos"], "threshold": crossval["threshold"],
+                             **{m["name"]: m for m in crossval["measures"]}}),
+        "robustness": robustness(folder / shipped.file("onnx").name, args),
+        "photos": len(data),
+        "version": shipped.version,
+    }  # fmt: skip
 
 
 def exported(model: Path, work: Path) -> Path:
@@ -157,6 +168,19 @@ def exported(model: Path, work: Path) -> Path:
     if not out.exists():
         run(herder("export", model, "--out", out), work / "export.log")
     return out
+
+
+def robustness(model: Path, args: argparse.Namespace) -> dict[str, list[float]]:
+    """mAP@0.5 of the shipped model under the report's three corruptions, at severities 1 to 5."""
+    said = subprocess.run(
+        herder("robustness", model, args.shared / "alpaca", "--split", "val", "--corruptions", "low_light,occlusion,scale",
+               "--out", args.work / "alpaca-robustness", "--json"),
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    cells: dict[str, list[float]] = {}
+    for cell in sorted(json.loads(said)["cells"], key=lambda one: one["severity"]):
+        cells.setdefault(cell["corruption"], []).append(round(cell["map50"], 4))
+    return cells
 
 
 def only_values(row: dict[str, Any]) -> dict[str, float]:
@@ -176,10 +200,10 @@ def rounded(value: Any) -> Any:
 def show(result: dict[str, Any]) -> None:
     """The table on the terminal."""
     names = ("mAP50", "mAP50_95", "precision", "recall", "ms", "frames_per_second", "megabytes", "memory_mb")
-    print(f"{'':34}" + "".join(f"{name:>18}" for name in names))
+    print(f"{'':44}" + "".join(f"{name:>18}" for name in names))
     for label, row in result["rows"].items():
         cells = [row.get(name, "") for name in names]
-        print(f"{label:34}" + "".join(f"{c['value'] if isinstance(c, dict) else c!s:>18}" for c in cells))
+        print(f"{label:44}" + "".join(f"{c['value'] if isinstance(c, dict) else c!s:>18}" for c in cells))
 
 
 def main() -> None:

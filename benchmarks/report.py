@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from report_alpaca import alpaca
 from report_course import foundations, generative
 from report_data import data_pipeline
 from report_edge import edge
@@ -109,7 +110,7 @@ def main() -> None:
         "`python benchmarks/report.py` from `benchmarks/results/`. The photos are the alpaca set (300 train, 100 val); "
         "the peer is YOLOv8n of Ultralytics 8.4, run in an environment of its own.",
     ]
-    parts = (scratch, finetune, latency, throughput, data_pipeline, evaluation, edge, foundations, generative)
+    parts = (scratch, finetune, latency, throughput, data_pipeline, evaluation, edge, alpaca, foundations, generative)
     page += [part() for part in parts]
     notes = RESULTS / "notes.md"
     if notes.exists():
