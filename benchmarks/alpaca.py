@@ -173,8 +173,8 @@ def exported(model: Path, work: Path) -> Path:
 def robustness(model: Path, args: argparse.Namespace) -> dict[str, list[float]]:
     """mAP@0.5 of the shipped model under the report's three corruptions, at severities 1 to 5."""
     said = subprocess.run(
-        herder("robustness", model, args.shared / "alpaca", "--split", "val", "--corruptions", "low_light,occlusion,scale",
-               "--out", args.work / "alpaca-robustness", "--json"),
+        herder("robustness", model, args.shared / "alpaca", "--split", "val",
+               "--corruptions", "low_light,occlusion,scale", "--out", args.work / "alpaca-robustness", "--json"),
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     cells: dict[str, list[float]] = {}

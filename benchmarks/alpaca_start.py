@@ -2,10 +2,10 @@
 
     python benchmarks/alpaca_start.py --shared ../shared --pretrained yolox-nano.safetensors --work DIR
 
-The validation photos, which the shipped model has never seen, stand for a new farm with few labels: in two halves, each
-half's 50 photos train a detector that is measured on the other half. Starts: nothing (herder-n, 60 epochs), the imported
-yolox-nano, and the shipped model, the last two with the same settings. The shipped model as it is, untrained on the
-farm, is the fourth row. Figures go to benchmarks/results/alpaca_start.json.
+The validation photos, which the shipped model has never seen, stand for a new farm with few labels: in two halves,
+each half's 50 photos train a detector that is measured on the other half. Starts: nothing (herder-n, 60 epochs), the
+imported yolox-nano, and the shipped model, the last two with the same settings. The shipped model as it is, untrained
+on the farm, is the fourth row. Figures go to benchmarks/results/alpaca_start.json.
 """
 
 from __future__ import annotations

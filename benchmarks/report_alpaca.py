@@ -58,13 +58,13 @@ def _peers() -> str:
     return (
         f"## The alpaca model that ships (version {r['version']}), {r['photos']} validation photos\n\n"
         + table(["", *NAMES, "ms", "photos a second", "MB", "peak memory, MB"], rows)
-        + f"\nIn brackets BCa intervals over photos, 95 %. Precision and recall at the threshold with the best F1. Times: "
-        f"photo to boxes in the faster engine, 2 threads, in turns. {seeds}.\n\n"
+        + "\nIn brackets BCa intervals over photos, 95 %. Precision and recall at the threshold with the best F1. "
+        f"Times: photo to boxes in the faster engine, 2 threads, in turns. {seeds}.\n\n"
         f"Cross-validation inside train ({c['photos']} photos, three folds of one of the recipe's settings, each photo "
         f"judged by the fold that has not seen it): {inside}. Train's labels are cleaner than val's.\n\n"
         "    herder recipe recipes/alpaca.toml --input photos=ALPACA --input pretrained=yolox_nano.onnx --out RUN\n"
-        "    python benchmarks/alpaca.py --shared ../shared --recipe-run RUN --scratch-runs RUN... --peer-python PYTHON "
-        "--peer-weights PEER.pt\n"
+        "    python benchmarks/alpaca.py --shared ../shared --recipe-run RUN --scratch-runs RUN... "
+        "--peer-python PYTHON --peer-weights PEER.pt\n"
     )
 
 
@@ -78,7 +78,8 @@ def _robustness() -> str:
         "### Its robustness: mAP@0.5 at severities 1 to 5\n\n"
         + table(["", "1", "2", "3", "4", "5", "mean", "the report's model, on its photos"], rows)
         + "\nThe report does not say how strong its corruptions are; these are herder's "
-        "([robustness](robustness.md)).\n\n    herder robustness alpaca ALPACA --corruptions low_light,occlusion,scale\n"
+        "([robustness](robustness.md)).\n\n"
+        "    herder robustness alpaca ALPACA --corruptions low_light,occlusion,scale\n"
     )
 
 
@@ -91,8 +92,8 @@ def _limits() -> str:
     return (
         f"### Where it fails, on {r['scenes']} drawn scenes each\n\n"
         + table(["", "animals", *NAMES, "false alarms a scene"], rows)
-        + f"\nPrecision, recall and false alarms at its own score threshold, {r['threshold']:.2f}. Drawn animals stand out "
-        "more than real ones: what changes from row to row counts, not the height.\n\n"
+        + f"\nPrecision, recall and false alarms at its own score threshold, {r['threshold']:.2f}. Drawn animals stand "
+        "out more than real ones: what changes from row to row counts, not the height.\n\n"
         "![The worst scene of each kind: missed red, made up orange, found blue](images/alpaca-limits.jpg)\n\n"
         "    python benchmarks/alpaca_limits.py --out docs/images/alpaca-limits.jpg\n"
     )
@@ -104,7 +105,7 @@ def _start() -> str:
     return (
         "### The alpaca model as a start\n\n"
         + table(["50 labelled photos of a new farm, trained", *NAMES], rows)
-        + f"\nThe validation photos in two halves: each half's {r['photos_a_half']} photos train, the other half judges, "
-        "all judged photos together. The shipped model has seen neither.\n\n"
+        + f"\nThe validation photos in two halves: each half's {r['photos_a_half']} photos train, the other half "
+        "judges, all judged photos together. The shipped model has seen neither.\n\n"
         "    python benchmarks/alpaca_start.py --shared ../shared --pretrained yolox-nano.safetensors --work DIR\n"
     )
