@@ -1,4 +1,4 @@
-"""Write docs/results.md from benchmarks/results/*.json, so that no figure is ever typed by hand.
+"""Write docs/results.md and the model card's figures from benchmarks/results/*.json: none is ever typed by hand.
 
 python benchmarks/report.py
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from report_alpaca import alpaca
+from report_alpaca import alpaca, write_card
 from report_course import foundations, generative
 from report_data import data_pipeline
 from report_edge import edge
@@ -116,6 +116,7 @@ def main() -> None:
     if notes.exists():
         page.append(notes.read_text().strip() + "\n")
     (ROOT / "docs" / "results.md").write_text("\n\n".join(part.strip() for part in page) + "\n")
+    write_card()
 
 
 if __name__ == "__main__":

@@ -111,6 +111,14 @@ def test_a_model_of_ones_own_goes_first_but_nothing_else(here: Path) -> None:
     assert resolve("alpaca") == Path("alpaca"), "begins like a safetensors file"
 
 
+def test_int8_has_a_name_of_its_own_to_run_and_none_to_train(here: Path) -> None:
+    if INT8 not in {file.role for file in find_model("alpaca").files}:
+        pytest.skip("no int8 file ships")
+    assert resolve("alpaca-int8") == shipped_folder() / "alpaca-int8.onnx"
+    with pytest.raises(ModelFileError, match="only run"):
+        resolve("alpaca-int8", Use.WEIGHTS)
+
+
 def test_an_unknown_name_is_refused_with_one_that_is_nearly_the_same(here: Path) -> None:
     with pytest.raises(ModelFileError) as caught:
         resolve("alpacca")

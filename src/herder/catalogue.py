@@ -141,14 +141,21 @@ def find_model(name: str, folder: Path | None = None) -> ShippedModel:
 def resolve(name_or_path: str | Path, use: Use = Use.RUN) -> Path:
     """The file that a name or a path stands for: a path as it is, the name of a shipped model as its file for ``use``.
 
+    A name with ``-int8`` behind it is the model's file in 8-bit integers, where it has one and is only run.
     A file or folder of that name in the current folder goes first where it looks like a model: a file that begins like
     one, a folder that holds a run. Raises ModelFileError for a bare name that is neither shipped nor there.
     """
     text, path = str(name_or_path), Path(name_or_path)
     if not _NAME.fullmatch(text) or _looks_like_model(path):
         return path
-    if path.exists() and text not in {model.name for model in read_catalogue()}:
+    shipped = {model.name: model for model in read_catalogue()}
+    if path.exists() and text not in shipped:
         return path  # who reads it says best what is wrong with it
+    whole = shipped.get(text.removesuffix(f"-{INT8}"))
+    if whole is not None and text not in shipped:
+        if use is Use.WEIGHTS:
+            raise ModelFileError(f"{text}: int8 files are only run", hint=f"take {whole.name}, which has float weights")
+        return shipped_folder() / whole.file(INT8).name
     model = find_model(text)
     runs_onnx = use is Use.RUN and importlib.util.find_spec("onnxruntime") is not None
     return shipped_folder() / model.file(ONNX if runs_onnx else WEIGHTS).name
