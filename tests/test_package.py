@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+import tarfile
+import zipfile
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 import herder
+from herder.catalogue import CATALOGUE, read_catalogue
 
 
 def test_every_exported_name_is_there_and_listed():
@@ -31,3 +35,16 @@ def test_the_version_is_the_packages():
 def test_torch_is_not_imported_before_it_is_needed(statement):
     code = f"import sys; {statement}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_wheel_and_source_hold_the_shipped_models(tmp_path):
+    root = Path(__file__).parent.parent
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=root, check=True, capture_output=True)
+    wheel, source = next(tmp_path.glob("*.whl")), next(tmp_path.glob("*.tar.gz"))
+    wanted = {CATALOGUE, *(n for m in read_catalogue() for n in (m.card, *(file.name for file in m.files)))}
+    with zipfile.ZipFile(wheel) as held:
+        assert {f"herder/weights/{name}" for name in wanted} <= set(held.namelist())
+    with tarfile.open(source) as held:
+        names = {name.partition("/")[2] for name in held.getnames()}
+        assert {f"src/herder/weights/{name}" for name in wanted} <= names
