@@ -36,10 +36,12 @@ BEGIN, END = "<!-- benchmarks/report.py: begin -->", "<!-- benchmarks/report.py:
 
 
 def write_card() -> None:
-    """Put the figures into the model card, between the marks that stand there."""
+    """Put the figures into the model card, between the marks that stand there; MODEL_CARD.md is the same text."""
     before, _, rest = CARD.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
-    CARD.write_text(f"{before}{BEGIN}\n{_figures().strip()}\n{END}{after}", encoding="utf-8")
+    text = f"{before}{BEGIN}\n{_figures().strip()}\n{END}{after}"
+    CARD.write_text(text, encoding="utf-8")
+    (ROOT / "MODEL_CARD.md").write_text(text, encoding="utf-8")
 
 
 def _figures() -> str:

@@ -48,3 +48,8 @@ def test_wheel_and_source_hold_the_shipped_models(tmp_path):
     with tarfile.open(source) as held:
         names = {name.partition("/")[2] for name in held.getnames()}
         assert {f"src/herder/weights/{name}" for name in wanted} <= names
+
+
+def test_the_model_card_in_the_repository_is_the_one_in_the_package():
+    root = Path(__file__).parent.parent
+    assert (root / "MODEL_CARD.md").read_text() == (root / "src/herder/weights/alpaca.md").read_text()
