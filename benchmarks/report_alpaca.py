@@ -82,7 +82,10 @@ def _corrupted(cells: dict[str, list[float]]) -> str:
 def value(cell: dict[str, Any]) -> str:
     """A figure with its interval."""
     bounds = cell.get("interval")
-    return f"{cell['value']:.3f}" + (f" ({bounds['low']:.3f} to {bounds['high']:.3f})" if bounds else "")
+    if not bounds:
+        return f"{cell['value']:.3f}"
+    low, high = (bounds["low"], bounds["high"]) if isinstance(bounds, dict) else bounds[:2]
+    return f"{cell['value']:.3f} ({low:.3f} to {high:.3f})"
 
 
 def spread(seeds: Sequence[dict[str, float]], name: str) -> str:

@@ -32,13 +32,13 @@ def recipe(tmp_path: Path) -> Path:
 def test_shows_its_steps_and_runs_nothing(recipe: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["recipe", str(recipe), "--show", "--out", str(tmp_path / "out")])
     assert result.exit_code == 0
-    assert "labelled photos" in result.output
+    assert "input scenes: a YOLO folder" in result.output
     assert not (tmp_path / "out").exists()
 
 
 def test_digests_of_the_inputs(recipe: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["recipe", str(recipe), "--input", f"photos={tmp_path}", "--digests"])
-    assert result.stdout.split() == ["photos", path_digest(tmp_path)]
+    result = CliRunner().invoke(app, ["recipe", str(recipe), "--input", f"scenes={tmp_path}", "--digests"])
+    assert result.stdout.split() == ["scenes", path_digest(tmp_path)]
 
 
 def test_an_input_without_a_name(recipe: Path) -> None:
